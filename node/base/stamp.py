@@ -1,0 +1,44 @@
+"""XEP-0082: dates and durations as XMPP writes them, always in UTC."""
+
+import re
+import time
+from calendar import timegm
+
+_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_DURATION = re.compile(
+    r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z"
+)
+
+
+def now() -> str:
+    """This moment, to the second: '2026-11-22T14:02:11Z'."""
+    return format(time.time())
+
+
+def format(seconds: float) -> str:
+    """A Unix time as an XEP-0082 DateTime."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def parse(text: str) -> float:
+    """The Unix time of an XEP-0082 DateTime. Raises ValueError."""
+    found = _STAMP.match(text)
+    if not found:
+        raise ValueError(f"{text[:40]!r} is not a date and time")
+    year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 24 and minute <= 59 and second <= 60):
+        raise ValueError(f"{text[:40]!r} is not a date and time")
+    seconds = timegm((year, month, day, hour, minute, second)) + float(found[7] or 0)
+    if found[8] != "Z":
+        offset = int(found[8][1:3]) * 3600 + int(found[8][4:6]) * 60
+        seconds += -offset if found[8][0] == "+" else offset
+    return seconds
+
+
+def parse_duration(text: str) -> float:
+    """The seconds of an xs:duration of days and less ('PT5M'). Raises ValueError."""
+    found = _DURATION.match(text)
+    if not found or text.endswith(("P", "T")):
+        raise ValueError(f"{text[:40]!r} is not a duration")
+    days, hours, minutes, seconds = (float(found[n] or 0) for n in range(1, 5))
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds

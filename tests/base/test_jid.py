@@ -1,0 +1,87 @@
+import pytest
+
+from node.base.jid import Jid, JidError, make, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "prepared"),
+    [
+        ("ann@home.example", "ann@home.example"),
+        ("Ann@Home.Example/Phone", "ann@home.example/Phone"),
+        ("home.example", "home.example"),
+        ("home.example.", "home.example"),
+        ("ann@home.example/a@b/c", "ann@home.example/a@b/c"),
+        ("Fußball@example.com", "fußball@example.com"),
+        ("ΣΑΣ@example.com", "σας@example.com"),
+        ("ａｎｎ@example.com", "ann@example.com"),
+        ("juliet\\20capulet@example.com", "juliet\\20capulet@example.com"),
+        ("x@KÖNIGSGÄßCHEN.example", "x@königsgäßchen.example"),
+        ("x@xn--bcher-kva.example", "x@bücher.example"),
+        ("x@192.0.2.1", "x@192.0.2.1"),
+        ("x@[2001:DB8::1]", "x@[2001:db8::1]"),
+        ("ann@home.example/My Phone", "ann@home.example/My Phone"),
+        ("ann@home.example/u\u0308", "ann@home.example/ü"),
+    ],
+)
+def test_an_address_is_prepared(text, prepared):
+    assert parse(text) == prepared
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@home.example",
+        "ann@",
+        "ann@/phone",
+        "ann@home.example/",
+        "a nn@home.example",
+        'a"nn@home.example',
+        "a&nn@home.example",
+        "a:nn@home.example",
+        "a<nn@home.example",
+        "ann@home..example",
+        "ann@-home.example",
+        "ann@[::1",
+        "ann@[nonsense]",
+        "x" * 1024 + "@home.example",
+        "ann@home.example/" + "ü" * 512,
+        "ann@home.example/a\u0000b",
+        "ann@home.example/a\nb",
+        "ann\u200d@home.example",
+        "henryⅣ@example.com",
+        "♚@example.com",
+    ],
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(JidError):
+        parse(text)
+
+
+def test_parts_of_1023_octets_are_the_longest():
+    assert len(parse("x" * 1023 + "@home.example/" + "y" * 1023)) == 2060
+
+
+def test_an_address_knows_its_parts():
+    jid = parse("ann@home.example/phone")
+    assert (jid.local, jid.domain, jid.resource, jid.full) == ("ann", "home.example", "phone", True)
+    assert jid.bare == "ann@home.example"
+    assert jid.bare.bare is jid.bare
+    assert not jid.bare.full
+
+
+def test_an_address_is_its_text():
+    jid = make("ann", "home.example", "phone")
+    assert isinstance(jid, Jid)
+    assert {jid: 1}["ann@home.example/phone"] == 1
+    assert parse(jid) == jid
+
+
+def test_the_same_account_at_another_resource():
+    assert parse("ann@home.example/phone").with_resource("laptop") == "ann@home.example/laptop"
+    with pytest.raises(JidError):
+        parse("ann@home.example").with_resource("a\u0007")
+
+
+def test_quotes_and_angles_in_a_resource_are_escaped_for_the_wire():
+    assert parse("ann@home.example/<'&\">").wire == b"ann@home.example/&lt;&apos;&amp;&quot;&gt;"
