@@ -1,0 +1,338 @@
+"""The middle of the node: who is where, and the way of every stanza.
+
+`route` is one synchronous call stack from the socket that a stanza came in on to the socket that it leaves by:
+guards and watchers of the sender, then those of the receiver, then the endpoint or the handler. Nothing is queued
+in between. A handler returns the answer or raises StanzaError; it may be `async` where it has to wait, and is then
+answered for when it is done. What a handler fails to do has one fixed meaning: no handler is service-unavailable,
+an exception is logged once and is internal-server-error, and the node goes on.
+
+Whoever is not there and whoever may not be seen get the same answer (`missing`), so that nobody can find out by
+asking who has an account.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from node.base.errors import StanzaError, StreamError
+from node.base.jid import Jid
+from node.base.stanza import Stanza, kind, new_id
+from node.hub.delivery import deliver_message
+
+if TYPE_CHECKING:
+    from node.hub.accounts import Accounts
+    from node.hub.store import Store
+    from node.hub.thing import Thing
+
+log = logging.getLogger("hobnode")
+
+ANSWER_DEADLINE = 30  # seconds for a handler that waits; a board has 5, a peer 10, a slow card a few
+ASK_DEADLINE = 10  # seconds for somebody else's answer to our question
+
+Answer = Stanza | None
+Handler = Callable[[Stanza, Any], "Answer | Awaitable[Answer]"]
+Guard = Callable[[Stanza, Any], bool | None]
+Watcher = Callable[[Stanza, Any], None]
+
+
+class Session(Protocol):
+    """Somebody who is connected: a full address to deliver to."""
+
+    jid: Jid
+
+    def deliver(self, stanza: Stanza) -> None: ...
+
+    def close(self, error: StreamError | None) -> None: ...
+
+
+class Hub:
+    """The node's own domain (`host`), its accounts, things and sessions, and what handles their stanzas."""
+
+    def __init__(
+        self, host: Jid, store: "Store", accounts: "Accounts", loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.host = host
+        self.store = store
+        self.accounts = accounts
+        self.loop = loop
+        self.things: dict[Jid, Thing] = {}
+        self.sessions: dict[Jid, dict[Jid, Session]] = {}
+        self.present: dict[Jid, dict[Jid, int]] = {}  # available resources with their priority
+        self.remote: Callable[[Stanza, Any], None] | None = None  # takes what is for other domains
+        self.features: dict[str, list[str]] = defaultdict(list)
+        self.identities: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        self._parts: dict[str, Any] = {}
+        self._iq_handlers: dict[str, dict[tuple[str, str], Handler]] = defaultdict(dict)
+        self._stanza_handlers: dict[tuple[str, str], Callable[[Stanza, Any], None]] = {}
+        self._guards: dict[tuple[str, str], list[Guard]] = defaultdict(list)
+        self._watchers: dict[tuple[str, str], list[Watcher]] = defaultdict(list)
+        self._listeners: dict[str, list[Callable[..., None]]] = defaultdict(list)
+        self._questions: dict[tuple[Jid, str], asyncio.Future[Stanza]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # What features declare
+
+    def advertise(self, *features: str, at: str = "host") -> None:
+        """Names features in disco#info of the `host`, of an `account` or of a `thing`."""
+        self.features[at].extend(feature for feature in features if feature not in self.features[at])
+
+    def identity(self, category: str, type: str, name: str = "", at: str = "host") -> None:
+        """An identity for disco#info (XEP-0030 §3.1)."""
+        self.identities[at].append((category, type, name))
+
+    def provide(self, name: str, part: Any) -> None:
+        """Lets other features find this one by name."""
+        self._parts[name] = part
+
+    def need(self, name: str) -> Any:
+        """What was provided under that name. Raises KeyError: the order in app.py is wrong."""
+        return self._parts[name]
+
+    def on_iq(self, type: str, name: str, ns: str, handler: Handler, at: str = "host") -> None:
+        """Handles iqs of that type and payload sent to the `host`, by an account to it`self`, to any `account`
+        or to a `thing`."""
+        self._iq_handlers[at][type, kind(name, ns)] = handler
+
+    def on_stanza(self, name: str, handler: Callable[[Stanza, Any], None], at: str) -> None:
+        """Handles messages or presences at the `host`, a `thing`, an `account`, or (presence without `to`) `self`."""
+        self._stanza_handlers[at, name] = handler
+
+    def guard(self, way: str, name: str, guard: Guard) -> None:
+        """Stands on the way of stanzas `leaving` an account or `arriving` at an account or thing.
+
+        It returns True to stop one silently, and raises StanzaError to refuse it.
+        """
+        self._guards[way, name].append(guard)
+
+    def watch(self, way: str, name: str, watcher: Watcher) -> None:
+        """Looks at the stanzas that have passed the guards."""
+        self._watchers[way, name].append(watcher)
+
+    def on(self, event: str, listener: Callable[..., None]) -> None:
+        self._listeners[event].append(listener)
+
+    def tell(self, event: str, *about: Any) -> None:
+        """Tells the listeners of an event, each of which may fail for itself."""
+        for listener in self._listeners[event]:
+            try:
+                listener(*about)
+            except Exception:
+                log.exception("%s: a listener failed", event)
+
+    # Who is where
+
+    def bind(self, session: Session) -> None:
+        """A session has got its address."""
+        self.sessions.setdefault(session.jid.bare, {})[session.jid] = session
+        self.tell("bound", session)
+
+    def unbind(self, session: Session) -> None:
+        """A session has ended. Another that has taken over its address stays."""
+        resources = self.sessions.get(session.jid.bare, {})
+        if resources.get(session.jid) is not session:
+            return
+        self.tell("unbound", session)
+        self.set_priority(session.jid, None)
+        del resources[session.jid]
+        if not resources:
+            del self.sessions[session.jid.bare]
+
+    def set_priority(self, full: Jid, priority: int | None) -> None:
+        """A resource is available with that priority (-128..127), or None: it is not."""
+        if priority is not None:
+            self.present.setdefault(full.bare, {})[full] = priority
+            return
+        resources = self.present.get(full.bare)
+        if resources and resources.pop(full, None) is not None and not resources:
+            del self.present[full.bare]
+
+    # The way of a stanza
+
+    def route(self, stanza: Stanza, origin: Any = None) -> None:
+        """Passes a stanza on. `origin` is the session or link that it came in by, None for the node itself.
+
+        `sender` is the true one by now: the port has stamped or checked it.
+        """
+        try:
+            if origin is not None and stanza.sender is not None and stanza.sender.domain == self.host:
+                if self._stopped("leaving", stanza, origin):
+                    return
+            to = stanza.to
+            if to is None:
+                self._handle("self", stanza, origin)
+            elif to.domain != self.host:
+                if self.remote is None:
+                    raise StanzaError("remote-server-not-found", "this node does not talk to other servers")
+                self.remote(stanza, origin)
+            elif not to.local:
+                self._at_host(stanza, origin)
+            elif to.bare in self.things:
+                if not self._stopped("arriving", stanza, origin):
+                    self._at_thing(stanza, origin)
+            elif self.accounts.exists(to.local):
+                if not self._stopped("arriving", stanza, origin):
+                    self._at_account(stanza, origin)
+            else:
+                self.missing(stanza)
+        except StanzaError as error:
+            self.refuse(stanza, error)
+        except Exception:
+            log.exception("a %s from %s to %s failed", stanza.name, stanza.sender, stanza.to)
+            self.refuse(stanza, StanzaError("internal-server-error", type="wait"))
+
+    def _stopped(self, way: str, stanza: Stanza, origin: Any) -> bool:
+        key = way, stanza.name
+        for guard in self._guards[key]:
+            if guard(stanza, origin):
+                return True
+        for watcher in self._watchers[key]:
+            watcher(stanza, origin)
+        return False
+
+    def _at_host(self, stanza: Stanza, origin: Any) -> None:
+        if stanza.name != "iq":
+            self._handle("host", stanza, origin)
+        elif stanza.type in ("get", "set"):
+            self._ask_handler("host", stanza, origin)
+        else:
+            self._answered(stanza)
+
+    def _at_thing(self, stanza: Stanza, origin: Any) -> None:
+        if stanza.name != "iq":
+            self._handle("thing", stanza, origin)
+        elif stanza.type in ("get", "set"):
+            self._ask_handler("thing", stanza, origin)
+        else:
+            self._answered(stanza)
+
+    def _at_account(self, stanza: Stanza, origin: Any) -> None:
+        to = stanza.to
+        assert to is not None
+        if stanza.name == "message":
+            deliver_message(self, stanza)
+        elif stanza.name == "presence":
+            self._handle("account", stanza, origin)
+        elif to.full:
+            session = self.sessions.get(to.bare, {}).get(to)
+            if session is None:
+                self.missing(stanza)
+            else:
+                session.deliver(stanza)
+        elif stanza.type not in ("get", "set"):
+            self._answered(stanza)
+        else:
+            own = stanza.sender is not None and stanza.sender.bare == to
+            at = "self" if own and self._handler("self", stanza) else "account"
+            self._ask_handler(at, stanza, origin)
+
+    def _handle(self, at: str, stanza: Stanza, origin: Any) -> None:
+        handler = self._stanza_handlers.get((at, stanza.name))
+        if handler is None:
+            self.missing(stanza)
+        else:
+            handler(stanza, origin)
+
+    def _handler(self, at: str, iq: Stanza) -> Handler | None:
+        return self._iq_handlers[at].get((iq.type or "", iq.kinds[0]))
+
+    def _ask_handler(self, at: str, iq: Stanza, origin: Any) -> None:
+        handler = self._handler(at, iq)
+        if handler is None:
+            raise StanzaError("service-unavailable")
+        answer = handler(iq, origin)
+        if isinstance(answer, Stanza):
+            self.route(answer)
+        elif answer is not None:
+            self.spawn(self._answer_later(iq, answer), "answer")
+
+    async def _answer_later(self, iq: Stanza, answer: Awaitable[Answer]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE):
+                result = await answer
+            if result is not None:
+                self.route(result)
+        except StanzaError as error:
+            self.refuse(iq, error)
+        except TimeoutError:
+            log.warning("an iq from %s to %s was not answered within %s s", iq.sender, iq.to, ANSWER_DEADLINE)
+            self.refuse(iq, StanzaError("remote-server-timeout", "this took too long"))
+        except Exception:
+            log.exception("an iq from %s to %s failed", iq.sender, iq.to)
+            self.refuse(iq, StanzaError("internal-server-error", type="wait"))
+
+    def missing(self, stanza: Stanza) -> None:
+        """What everybody gets from an address that is not there, or that does not want to be seen."""
+        if stanza.name != "presence":
+            self.refuse(stanza, StanzaError("service-unavailable"))
+        elif stanza.type == "probe":
+            # RFC 6121 §4.3.2: the same for an account that is not there and for one that does not share presence.
+            self.route(Stanza("presence", type="unsubscribed", to=stanza.sender, sender=stanza.to))
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Sends the error answer; never to an error or a result (RFC 6120 §8.3.1)."""
+        if stanza.sender is not None and stanza.type not in ("error", "result"):
+            self.route(stanza.error(error))
+
+    # Questions of our own
+
+    async def ask(self, iq: Stanza, timeout: float = ASK_DEADLINE) -> Stanza:
+        """Sends an iq (get or set; its sender one of ours) and waits for the result, in seconds.
+
+        Raises StanzaError with the peer's condition, or remote-server-timeout.
+        """
+        iq.id = new_id()
+        assert iq.to is not None
+        answer: asyncio.Future[Stanza] = self.loop.create_future()
+        self._questions[iq.to, iq.id] = answer
+        try:
+            self.route(iq)
+            async with asyncio.timeout(timeout):
+                result = await answer
+        except TimeoutError:
+            raise StanzaError("remote-server-timeout", f"{iq.to} did not answer within {timeout} s") from None
+        finally:
+            self._questions.pop((iq.to, iq.id), None)
+        if result.type == "error":
+            raise _told(result)
+        return result
+
+    def _answered(self, iq: Stanza) -> None:
+        # The id cannot be guessed, and only whom we asked can answer (security: S6).
+        if iq.sender is not None and iq.id is not None:
+            answer = self._questions.get((iq.sender, iq.id))
+            if answer is not None and not answer.done():
+                answer.set_result(iq)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Runs something that waits, beside the rest. Its failure is logged."""
+        task = self.loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed", task.get_name(), exc_info=task.exception())
+
+    async def stop(self) -> None:
+        """Lets what is being answered come to its end, for a moment."""
+        self.tell("stopping")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)  # seconds; systemd waits 90, people less
+        for task in self._tasks:
+            task.cancel()
+
+
+def _told(answer: Stanza) -> StanzaError:
+    """The error that an answer tells."""
+    error = answer.child("error", "jabber:client")
+    if error is None or not error.elements:
+        return StanzaError("undefined-condition")
+    text = error.find("text", "urn:ietf:params:xml:ns:xmpp-stanzas")
+    try:
+        return StanzaError(error.elements[0].name, text.text if text else None, type=error.get("type"))
+    except KeyError:
+        return StanzaError("undefined-condition", text.text if text else None)

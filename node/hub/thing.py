@@ -1,0 +1,355 @@
+"""A thing: an endpoint without a socket, whose far end is a driver (design: one model, many faces).
+
+A `Thing` has fields, which are read, and controls, which are set. It looks after its driver: opens it, reads it,
+notices when the far end is gone and opens it again. What fields, controls and states look like in XMPP is the
+business of the faces in `things/`; how hardware is reached is the driver's, which knows no XMPP. Values are texts
+from the sensor to the wire: "10.0" is not "10".
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from node.base.jid import Jid
+
+log = logging.getLogger("hobnode")
+
+RESOURCE = "hw"  # the fixed resource: libraries such as Smack address a device by its full address
+OPEN_DEADLINE = 15  # seconds; a board that was reset by opening its port is deaf for two
+READ_DEADLINE = 10  # seconds; a DS18B20 takes one, a bus of them several
+COMMAND_DEADLINE = 5  # seconds until the hardware has confirmed; people do not wait longer for a lamp
+CLOSE_DEADLINE = 5  # seconds
+FIRST_RETRY = 2  # seconds after the far end was lost; a cable is put back by hand
+LAST_RETRY = 30  # seconds between attempts at the most
+STALE_READS = 3  # intervals without a reading
+STALE_SECONDS = 90  # without a word from a driver that reports by itself; boards say something every few seconds
+WAITING_LIMIT = 8  # commands that wait for the one before; more than a family presses at once
+TEXT_LIMIT = 1024  # characters of a string value
+
+_INTEGER = re.compile(r"[+-]?\d{1,18}\Z")
+_QUANTITY = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})\Z")
+_COLOR = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?\Z")
+_BOOLEANS = {"true": "true", "1": "true", "false": "false", "0": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What can be read. `type` is quantity, boolean, integer, string, enum, date, dateTime, time or duration.
+
+    `category` is momentary, peak, status, computed or identity; `shown` puts it into the status line; a change
+    smaller than `deadband` (in `unit`) is not told in presence.
+    """
+
+    name: str
+    type: str = "quantity"
+    unit: str = ""
+    label: str = ""
+    category: str = "momentary"
+    shown: bool = True
+    deadband: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What can be set. `type` is boolean, integer, quantity, string, enum (one of `options`) or color (RRGGBB[AA])."""
+
+    name: str
+    type: str
+    label: str = ""
+    unit: str = ""
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A value as the sensor wrote it ('true' and 'false' for a boolean), and its Unix time."""
+
+    value: str
+    stamp: float
+
+
+class DriverError(Exception):
+    """What is wrong with the hardware, for people: 'USB cable gone: /dev/ttyUSB0'."""
+
+
+class ControlError(Exception):
+    """A command that was refused or not confirmed: the control's name, an RFC 6120 condition and type, a text."""
+
+    def __init__(self, name: str, condition: str, type: str, text: str):
+        super().__init__(text)
+        self.name = name
+        self.condition = condition
+        self.type = type
+        self.text = text
+
+
+class Driver(Protocol):
+    """One way to reach hardware. `fields` and `controls` are known once it is open."""
+
+    fields: tuple[Field, ...]
+    controls: tuple[Control, ...]
+    interval: float | None  # seconds between reads; None: it reports by itself
+    about: dict[str, str]  # name and version, of the board and its firmware
+
+    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+        """Reaches the hardware. `report` takes readings from then on. Raises DriverError."""
+
+    async def read(self) -> dict[str, str]:
+        """The readings now. Raises DriverError. Called for drivers with an interval."""
+        ...
+
+    async def write(self, control: str, value: str) -> None:
+        """Sets a control; returns when the hardware has confirmed it. Raises DriverError."""
+
+    async def gone(self) -> str:
+        """Waits until the far end is lost; why."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Thing:
+    """A contact whose body is hardware: `jid` is its address, `kind` the name of its driver."""
+
+    jid: Jid
+    label: str
+    kind: str
+    driver: Driver
+    now: Callable[[], float] = time.time
+    online: bool = False
+    reason: str = "not started yet"
+    since: float = 0.0  # Unix time of the last change of `online`
+    last: float = 0.0  # Unix time of the last reading
+    stale: bool = False
+    busy: bool = False
+    alarm: str = ""  # what is alarming, in words
+    fields: dict[str, Field] = field(default_factory=dict)
+    controls: dict[str, Control] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    _listeners: list[Callable[["Thing", set[str]], None]] = field(default_factory=list)
+    _keeper: asyncio.Task[None] | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.since = self.now()
+        self._describe()
+
+    @property
+    def full(self) -> Jid:
+        """The address of its one resource."""
+        return self.jid.with_resource(RESOURCE)
+
+    def on_change(self, listener: Callable[["Thing", set[str]], None]) -> None:
+        """`listener(thing, names)` hears of new readings (their names), and with an empty set of a new state."""
+        self._listeners.append(listener)
+
+    def start(self) -> None:
+        """Begins to look after the driver."""
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name=f"thing {self.jid.local}")
+
+    async def stop(self) -> None:
+        """Lets go of the hardware."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper], timeout=CLOSE_DEADLINE)
+        await self._close()
+
+    async def control(self, values: dict[str, str], by: Jid) -> None:
+        """Sets controls in their order, one command at a time; returns when the hardware has confirmed all.
+
+        Nothing is set when one of them is wrong. Raises ControlError.
+        """
+        checked = {name: self.validate(name, text) for name, text in values.items()}
+        name = next(iter(checked), "")
+        if self._waiting >= WAITING_LIMIT:
+            raise ControlError(name, "conflict", "wait", f"{self.label} is busy.")
+        self._waiting += 1
+        try:
+            async with self._lock:
+                if not self.online:
+                    raise ControlError(name, "recipient-unavailable", "wait", self.complaint())
+                self._turn(busy=True)
+                for name, value in checked.items():
+                    await self._command(name, value)
+                    log.info("%s: %s set to %s by %s", self.jid.local, name, value, by)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._turn(busy=False)
+
+    async def _command(self, name: str, value: str) -> None:
+        try:
+            async with asyncio.timeout(COMMAND_DEADLINE):
+                await self.driver.write(name, value)
+        except DriverError as error:
+            raise ControlError(name, "recipient-unavailable", "wait", f"{self.label}: {error}") from error
+        except TimeoutError:
+            text = f"{self.label} has not confirmed {name} within {COMMAND_DEADLINE} s."
+            raise ControlError(name, "recipient-unavailable", "wait", text) from None
+        if name in self.fields:
+            self.report({name: value})
+
+    def complaint(self) -> str:
+        """Why it cannot be commanded: 'Porch is offline since 14:02: USB cable gone: /dev/ttyUSB0'."""
+        return f"{self.label} is offline since {time.strftime('%H:%M', time.localtime(self.since))}: {self.reason}"
+
+    def validate(self, name: str, text: str) -> str:
+        """The normal form of a value for that control. Raises ControlError."""
+        control = self.controls.get(name)
+        if control is None:
+            raise ControlError(name, "item-not-found", "modify", f"There is no control {name[:80]!r}.")
+        value = _normal(control, text.strip() if control.type != "string" else text)
+        if value is None:
+            raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {_wanted(control)}")
+        return value
+
+    def report(self, readings: dict[str, str]) -> None:
+        """Takes new values; those of fields that nobody declared are dropped."""
+        stamp = self.now()
+        known = {name: value for name, value in readings.items() if name in self.fields}
+        if not known:
+            return
+        changed = {name for name, value in known.items() if name not in self.readings or self.readings[name].value != value}
+        for name, value in known.items():
+            self.readings[name] = Reading(value, stamp)
+        self.last = stamp
+        if self.stale:
+            self.stale = False
+            self._tell(set())
+        self._tell(changed)
+
+    # Looking after the driver
+
+    async def _keep(self) -> None:
+        retry = FIRST_RETRY
+        while True:
+            try:
+                async with asyncio.timeout(OPEN_DEADLINE):
+                    await self.driver.open(self.report)
+                self._describe()
+                retry = FIRST_RETRY
+                self._turn(online=True, reason="", stale=False)
+                reason = await self._attend()
+            except DriverError as error:
+                reason = str(error)
+            except TimeoutError:
+                reason = f"no answer within {OPEN_DEADLINE} s"
+            except Exception as error:
+                log.exception("%s: the driver %s failed", self.jid.local, self.kind)
+                reason = f"the driver failed: {type(error).__name__}"
+            self._turn(online=False, reason=reason)
+            await self._close()
+            await asyncio.sleep(retry)
+            retry = min(2 * retry, LAST_RETRY)
+
+    def _describe(self) -> None:
+        self.fields = {item.name: item for item in self.driver.fields}
+        self.controls = {item.name: item for item in self.driver.controls}
+        self.readings = {name: reading for name, reading in self.readings.items() if name in self.fields}
+
+    async def _attend(self) -> str:
+        """Reads, or waits for reports, until the far end is lost; why."""
+        interval = self.driver.interval
+        pause = interval if interval is not None else STALE_SECONDS
+        patience = STALE_READS * interval if interval is not None else STALE_SECONDS
+        opened = self.now()
+        gone = asyncio.ensure_future(self.driver.gone())
+        try:
+            while not gone.done():
+                if interval is not None:
+                    await self._read()
+                if self.now() - max(self.last, opened) >= patience:
+                    self._turn(stale=True)
+                await asyncio.wait([gone], timeout=pause)
+            return gone.result()
+        finally:
+            gone.cancel()
+
+    async def _read(self) -> None:
+        try:
+            async with asyncio.timeout(READ_DEADLINE):
+                self.report(await self.driver.read())
+        except (DriverError, TimeoutError) as error:
+            log.warning("%s: not read: %s", self.jid.local, error or f"no answer within {READ_DEADLINE} s")
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE):
+                await self.driver.close()
+        except Exception:
+            log.exception("%s: the driver %s did not close", self.jid.local, self.kind)
+
+    def _turn(
+        self,
+        *,
+        online: bool | None = None,
+        reason: str | None = None,
+        stale: bool | None = None,
+        busy: bool | None = None,
+    ) -> None:
+        """Takes on a state, and tells when that is news."""
+        before = self.online, self.reason, self.stale, self.busy
+        if online is not None and online != self.online:
+            self.online, self.since = online, self.now()
+        self.reason = self.reason if reason is None else reason
+        self.stale = self.stale if stale is None else stale
+        self.busy = self.busy if busy is None else busy
+        if before == (self.online, self.reason, self.stale, self.busy):
+            return
+        if before[:2] != (self.online, self.reason):
+            log.info("%s: %s", self.jid.local, "online" if self.online else f"offline: {self.reason}")
+        self._tell(set())
+
+    def _tell(self, names: set[str]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(self, names)
+            except Exception:
+                log.exception("%s: a face of the thing failed", self.jid.local)
+
+
+def _normal(control: Control, text: str) -> str | None:
+    """The value in its normal form, None when the control cannot have it."""
+    if control.type == "boolean":
+        return _BOOLEANS.get(text)
+    if control.type == "enum":
+        return text if text in control.options else None
+    if control.type == "color":
+        return text.upper() if _COLOR.match(text) else None
+    if control.type == "string":
+        return text if len(text) <= TEXT_LIMIT else None
+    if not (_INTEGER if control.type == "integer" else _QUANTITY).match(text):
+        return None
+    number = Decimal(text)
+    low = control.minimum is not None and number < control.minimum
+    high = control.maximum is not None and number > control.maximum
+    return None if low or high else text
+
+
+def _wanted(control: Control) -> str:
+    """What the control can have, in words."""
+    if control.type == "boolean":
+        return "true or false."
+    if control.type == "enum":
+        return f"one of {', '.join(control.options)}."
+    if control.type == "color":
+        return "a colour as RRGGBB."
+    if control.type == "string":
+        return f"a text of at most {TEXT_LIMIT} characters."
+    what = "a whole number" if control.type == "integer" else "a number"
+    if control.minimum is not None and control.maximum is not None:
+        return f"{what} from {control.minimum} to {control.maximum}."
+    if control.minimum is not None:
+        return f"{what}, {control.minimum} or more."
+    if control.maximum is not None:
+        return f"{what}, {control.maximum} or less."
+    return f"{what}."

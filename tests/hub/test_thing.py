@@ -1,0 +1,272 @@
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from node.base.jid import parse
+from node.hub.thing import Control, ControlError, DriverError, Field, Thing
+
+ANN = parse("ann@hub.local/phone")
+
+
+class Lamp:
+    """A driver whose hardware is this test."""
+
+    def __init__(self, interval=None):
+        self.fields = (Field("lamp", "boolean"), Field("temperature", unit="°C"))
+        self.controls = (
+            Control("lamp", "boolean", label="Lamp"),
+            Control("dimmer", "integer", minimum=Decimal(0), maximum=Decimal(255)),
+            Control("mode", "enum", options=("day", "night")),
+            Control("target", "quantity", minimum=Decimal("5.5")),
+            Control("colour", "color"),
+            Control("text", "string"),
+        )
+        self.interval = interval
+        self.about = {}
+        self.trouble = None  # what open raises
+        self.written = []
+        self.confirm = asyncio.Event()
+        self.confirm.set()
+        self.opened = asyncio.Event()
+        self.readings = {"temperature": "10.0"}
+        self.closed = 0
+
+    async def open(self, report):
+        if self.trouble:
+            raise self.trouble
+        self.report = report
+        self.lost = asyncio.get_running_loop().create_future()
+        self.opened.set()
+
+    async def read(self):
+        if self.readings is None:
+            raise DriverError("sensor asleep")
+        return self.readings
+
+    async def write(self, control, value):
+        await self.confirm.wait()
+        if value == "night":
+            raise DriverError("the bulb is broken")
+        self.written.append((control, value))
+
+    async def gone(self):
+        return await self.lost
+
+    async def close(self):
+        self.closed += 1
+        self.opened.clear()
+
+
+class Story:
+    """A thing, and what it tells."""
+
+    def __init__(self, driver):
+        self.driver = driver
+        self.thing = Thing(parse("porch@hub.local"), "Porch", "test", driver)
+        self.news = asyncio.Queue()
+        self.thing.on_change(lambda thing, names: self.news.put_nowait((thing.online, set(names))))
+
+    async def until(self, condition):
+        while not condition():
+            await asyncio.wait_for(self.news.get(), 5)
+
+    async def __aenter__(self):
+        self.thing.start()
+        return self
+
+    async def __aexit__(self, *what):
+        await self.thing.stop()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("node.hub.thing.FIRST_RETRY", 0.01)
+
+
+def test_a_thing_is_online_when_its_driver_is_open(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            assert not it.thing.online
+            await it.until(lambda: it.thing.online)
+            assert set(it.thing.controls) == {"lamp", "dimmer", "mode", "target", "colour", "text"}
+
+    run(story())
+
+
+def test_readings_keep_their_decimals_and_only_changes_are_told(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.report({"temperature": "10.0", "unknown": "1"})
+            assert it.news.get_nowait() == (True, {"temperature"})
+            it.driver.report({"temperature": "10.0"})
+            assert it.news.get_nowait() == (True, set())
+            assert it.thing.readings["temperature"].value == "10.0"
+            assert "unknown" not in it.thing.readings
+
+    run(story())
+
+
+def test_a_driver_with_an_interval_is_read(run):
+    async def story():
+        async with Story(Lamp(interval=0.01)) as it:
+            await it.until(lambda: "temperature" in it.thing.readings)
+            it.driver.readings = {"temperature": "11"}
+            await it.until(lambda: it.thing.readings["temperature"].value == "11")
+
+    run(story())
+
+
+def test_a_thing_that_is_not_heard_of_is_stale_until_it_is(run):
+    async def story():
+        async with Story(Lamp(interval=0.01)) as it:
+            await it.until(lambda: it.thing.readings)
+            it.driver.readings = None
+            await it.until(lambda: it.thing.stale)
+            assert it.thing.online
+            it.driver.readings = {"temperature": "12"}
+            await it.until(lambda: not it.thing.stale)
+
+    run(story())
+
+
+def test_gone_hardware_is_offline_with_its_reason_and_comes_back_by_itself(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.trouble = DriverError("still gone")
+            it.driver.lost.set_result("USB cable gone: /dev/ttyUSB0")
+            await it.until(lambda: not it.thing.online)
+            assert it.thing.reason == "USB cable gone: /dev/ttyUSB0"
+            assert it.driver.closed == 1
+            await it.until(lambda: it.thing.reason == "still gone")
+            it.driver.trouble = None
+            await it.until(lambda: it.thing.online)
+
+    run(story())
+
+
+def test_a_driver_that_fails_does_not_take_the_thing_down(run, caplog):
+    async def story():
+        driver = Lamp()
+        driver.trouble = ZeroDivisionError()
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.reason == "the driver failed: ZeroDivisionError")
+            driver.trouble = None
+            await it.until(lambda: it.thing.online)
+
+    run(story())
+
+
+def test_a_control_is_confirmed_when_the_hardware_has_confirmed_it(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.confirm.clear()
+            command = asyncio.ensure_future(it.thing.control({"lamp": "1", "dimmer": "7"}, ANN))
+            await it.until(lambda: it.thing.busy)
+            assert not command.done()
+            it.driver.confirm.set()
+            await command
+            assert it.driver.written == [("lamp", "true"), ("dimmer", "7")]
+            assert it.thing.readings["lamp"].value == "true"
+            assert not it.thing.busy
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "condition"),
+    [
+        ("nothing", "1", "item-not-found"),
+        ("lamp", "on", "bad-request"),
+        ("dimmer", "256", "bad-request"),
+        ("dimmer", "-1", "bad-request"),
+        ("dimmer", "1.5", "bad-request"),
+        ("dimmer", "1e2", "bad-request"),
+        ("mode", "dusk", "bad-request"),
+        ("target", "5.4", "bad-request"),
+        ("target", "NaN", "bad-request"),
+        ("target", "Infinity", "bad-request"),
+        ("colour", "red", "bad-request"),
+        ("text", "x" * 1025, "bad-request"),
+    ],
+)
+def test_nothing_is_set_when_one_value_is_wrong(run, name, value, condition):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            with pytest.raises(ControlError) as caught:
+                await it.thing.control({"lamp": "true", name: value}, ANN)
+            assert (caught.value.name, caught.value.condition, caught.value.type) == (name, condition, "modify")
+            assert it.driver.written == []
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lamp", "0"), ("dimmer", "255"), ("mode", "day"), ("target", "21.50"), ("colour", "ff00AA"), ("text", " a ")],
+)
+def test_right_values_are_set(run, name, value):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            await it.thing.control({name: value}, ANN)
+            assert len(it.driver.written) == 1
+
+    run(story())
+
+
+def test_hardware_that_does_not_confirm_is_an_error(run, monkeypatch):
+    monkeypatch.setattr("node.hub.thing.COMMAND_DEADLINE", 0.01)
+
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.confirm.clear()
+            with pytest.raises(ControlError, match="has not confirmed lamp") as caught:
+                await it.thing.control({"lamp": "true"}, ANN)
+            assert (caught.value.condition, caught.value.type) == ("recipient-unavailable", "wait")
+            assert not it.thing.busy
+
+    run(story())
+
+
+def test_what_the_hardware_refuses_is_told_in_its_words(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            with pytest.raises(ControlError, match="the bulb is broken"):
+                await it.thing.control({"mode": "night"}, ANN)
+
+    run(story())
+
+
+def test_offline_hardware_says_since_when_and_why(run):
+    async def story():
+        driver = Lamp()
+        driver.trouble = DriverError("no board at /dev/ttyUSB0")
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.reason == "no board at /dev/ttyUSB0")
+            with pytest.raises(ControlError, match=r"Porch is offline since \d\d:\d\d: no board at /dev/ttyUSB0"):
+                await it.thing.control({"lamp": "true"}, ANN)
+
+    run(story())
+
+
+def test_commands_are_done_one_after_the_other_and_not_too_many_wait(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.confirm.clear()
+            commands = [asyncio.ensure_future(it.thing.control({"dimmer": str(n)}, ANN)) for n in range(9)]
+            await it.until(lambda: it.thing.busy)
+            await asyncio.wait([commands[8]])
+            assert commands[8].exception().condition == "conflict"
+            it.driver.confirm.set()
+            await asyncio.gather(*commands[:8])
+            assert [value for _, value in it.driver.written] == [str(n) for n in range(8)]
+
+    run(story())
