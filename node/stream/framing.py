@@ -7,8 +7,9 @@ encodings, and whatever is larger, deeper or wider than the limits below.
 
 A boundary between two stanzas is clean when the depth is 1, expat stands at the end of what it was fed, and only
 white space follows the last stanza (so an open CDATA section, which the first two do not see, is no boundary).
-At a clean boundary the parser is thrown away: an idle stream holds none (an expat parser is 10 KiB, and 131 KiB
-for good after one large stanza). The next bytes get a new one, which is shown the stream's header first.
+At a clean boundary the parser is given back: an idle stream holds none (an expat parser is 10 KiB, and 131 KiB
+for good after one large stanza). The next bytes get one that has been shown the same header and stands at a clean
+boundary too; it may have served another stream, of which a boundary leaves nothing behind but names.
 """
 
 import re
@@ -30,8 +31,9 @@ ELEMENTS_LIMIT = 2000  # 256 KiB of <a/> would be 12 MiB of objects
 ATTRIBUTES_LIMIT = 64
 NAMESPACES_LIMIT = 64  # declarations in one stanza
 NAME_LIMIT = 1024  # characters of a name with its namespace
-RENEW_LIMIT = 16 * 1024 * 1024  # bytes after which a busy parser is replaced: names it has seen stay in it, and
-# its byte index is 32 bits wide on small machines
+RENEW_LIMIT = 256 * 1024  # bytes after which a parser is replaced: what it has grown to and the names it has seen
+# stay in it, and its byte index is 32 bits wide on small machines
+SPARE_LIMIT = 4  # parsers kept for the next in need, one for each header; nearly all clients have the same one
 
 _STREAM_ROOT = f"{STREAMS}{SEPARATOR}stream"
 _LANG = f"{XML}{SEPARATOR}lang"
@@ -106,21 +108,17 @@ class Framing:
         if reader is None:
             if self._header and data.isspace():  # a keep-alive
                 return []
-            reader = self._reader = _Reader(self)
+            reader = self._reader = _lend(self)
         try:
-            clean = reader.read(data)
-        except StreamError as error:
-            reader.events.append(error)
-            clean = True
-        except expat.ExpatError as error:
-            reader.events.append(_as_stream_error(error, reader.buffer))
-            clean = True
+            done = clean = reader.read(data)
+        except (StreamError, expat.ExpatError) as error:
+            reader.events.append(error if isinstance(error, StreamError) else _as_stream_error(error, reader.buffer))
+            done, clean = True, False
         events = reader.events
-        if clean:
-            reader.end()
+        reader.events = []
+        if done:
             self._reader = None
-        else:
-            reader.events = []
+            reader.end(clean)
         return events
 
     def opened(self, name: bytes, attrs: dict[str, str], prefixes: dict[str, str]) -> Opening:
@@ -128,7 +126,7 @@ class Framing:
         self._ns = prefixes.get("", "")
         declared = b"".join(
             f" xmlns{':' if prefix else ''}{prefix}='{escape_attribute(uri)}'".encode()
-            for prefix, uri in prefixes.items()
+            for prefix, uri in sorted(prefixes.items())
         )
         self._header = b"<%b%b>" % (name, declared)
         self._scope = b"<s%b>" % declared
@@ -136,6 +134,17 @@ class Framing:
             f"{prefix}:".encode() for prefix, uri in prefixes.items() if prefix and (prefix, uri) != ("stream", STREAMS)
         )
         return Opening(attrs, self._ns)
+
+
+_spares: dict[bytes, "_Reader"] = {}  # by header. To make one and show it the header takes 4 us
+
+
+def _lend(framing: Framing) -> "_Reader":
+    reader = _spares.pop(framing._header, None)
+    if reader is None:
+        return _Reader(framing)
+    reader.framing = framing
+    return reader
 
 
 class _Reader:
@@ -194,9 +203,16 @@ class _Reader:
         parser.StartNamespaceDeclHandler = self.namespace_starts
         parser.StartDoctypeDeclHandler = parser.CommentHandler = parser.ProcessingInstructionHandler = restricted
 
-    def end(self) -> None:
-        """Breaks the circle between the parser and its handlers, so that both are freed now."""
-        del self.parser
+    def end(self, clean: bool) -> None:
+        """Gives the parser back, if it stands at a clean boundary and is not worn out."""
+        if not clean or self.fed > RENEW_LIMIT or self.depth != 1:
+            del self.parser  # breaks the circle between it and its handlers, so that both are freed now
+            return
+        self.base = self.end_of_last = self.fed
+        self.buffer = b""
+        if len(_spares) >= SPARE_LIMIT:
+            _spares.clear()
+        _spares[self.framing._header] = self
 
     def read(self, data: bytes) -> bool:
         """Feeds expat; True when the stream stands at a clean boundary."""
@@ -210,7 +226,7 @@ class _Reader:
                 self.hold_size(len(buffer))
                 return False
             data = bytes(memoryview(buffer)[-self.held :])
-            if self.fed > RENEW_LIMIT and self.framing._header:
+            if self.fed - len(buffer) > RENEW_LIMIT and self.framing._header:
                 self.start_parser()
                 data = bytes(buffer)
         else:
