@@ -20,6 +20,7 @@ from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid
 from node.base.stanza import Stanza, kind, new_id
 from node.hub.delivery import deliver_message
+from node.hub.store import StoreError
 
 if TYPE_CHECKING:
     from node.hub.accounts import Accounts
@@ -91,8 +92,8 @@ class Hub:
         return self._parts[name]
 
     def on_iq(self, type: str, name: str, ns: str, handler: Handler, at: str = "host") -> None:
-        """Handles iqs of that type and payload sent to the `host`, by an account to it`self`, to any `account`
-        or to a `thing`."""
+        """Handles iqs of that type and payload: at the `host`, a `thing`, an account asked by it`self` or by anybody
+        (`account`), or one that is `missing` (where the answer for an account must not tell that it is there)."""
         self._iq_handlers[at][type, kind(name, ns)] = handler
 
     def on_stanza(self, name: str, handler: Callable[[Stanza, Any], None], at: str) -> None:
@@ -175,12 +176,9 @@ class Hub:
                 if not self._stopped("arriving", stanza, origin):
                     self._at_account(stanza, origin)
             else:
-                self.missing(stanza)
-        except StanzaError as error:
-            self.refuse(stanza, error)
-        except Exception:
-            log.exception("a %s from %s to %s failed", stanza.name, stanza.sender, stanza.to)
-            self.refuse(stanza, StanzaError("internal-server-error", type="wait"))
+                self.nobody(stanza, origin)
+        except Exception as error:
+            self.refuse(stanza, _as_stanza_error(stanza, error))
 
     def _stopped(self, way: str, stanza: Stanza, origin: Any) -> bool:
         key = way, stanza.name
@@ -253,14 +251,18 @@ class Hub:
                 result = await answer
             if result is not None:
                 self.route(result)
-        except StanzaError as error:
-            self.refuse(iq, error)
         except TimeoutError:
             log.warning("an iq from %s to %s was not answered within %s s", iq.sender, iq.to, ANSWER_DEADLINE)
             self.refuse(iq, StanzaError("remote-server-timeout", "this took too long"))
-        except Exception:
-            log.exception("an iq from %s to %s failed", iq.sender, iq.to)
-            self.refuse(iq, StanzaError("internal-server-error", type="wait"))
+        except Exception as error:
+            self.refuse(iq, _as_stanza_error(iq, error))
+
+    def nobody(self, stanza: Stanza, origin: Any) -> None:
+        """What is said to an account that is not there, and by strangers to a thing. Raises StanzaError."""
+        if stanza.name == "iq" and stanza.type in ("get", "set"):
+            self._ask_handler("missing", stanza, origin)
+        else:
+            self.missing(stanza)
 
     def missing(self, stanza: Stanza) -> None:
         """What everybody gets from an address that is not there, or that does not want to be seen."""
@@ -324,6 +326,16 @@ class Hub:
             await asyncio.wait(self._tasks, timeout=2)  # seconds; systemd waits 90, people less
         for task in self._tasks:
             task.cancel()
+
+
+def _as_stanza_error(stanza: Stanza, error: Exception) -> StanzaError:
+    """What the sender hears when handling his stanza has failed; what is a bug of ours is logged."""
+    if isinstance(error, StanzaError):
+        return error
+    if isinstance(error, StoreError):  # a disk that is full or broken; the store has logged it
+        return StanzaError("resource-constraint", str(error))
+    log.error("a %s from %s to %s failed", stanza.name, stanza.sender, stanza.to, exc_info=error)
+    return StanzaError("internal-server-error", type="wait")
 
 
 def _told(answer: Stanza) -> StanzaError:

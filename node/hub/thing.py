@@ -42,7 +42,8 @@ class Field:
     """What can be read. `type` is quantity, boolean, integer, string, enum, date, dateTime, time or duration.
 
     `category` is momentary, peak, status, computed or identity; `shown` puts it into the status line; a change
-    smaller than `deadband` (in `unit`) is not told in presence.
+    smaller than `deadband` (in `unit`) is not told in presence. `alarm` is what a boolean's true means, in words, if
+    it is alarming.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Field:
     category: str = "momentary"
     shown: bool = True
     deadband: Decimal | None = None
+    alarm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,6 @@ class Thing:
     last: float = 0.0  # Unix time of the last reading
     stale: bool = False
     busy: bool = False
-    alarm: str = ""  # what is alarming, in words
     fields: dict[str, Field] = field(default_factory=dict)
     controls: dict[str, Control] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
@@ -142,6 +143,16 @@ class Thing:
     def __post_init__(self) -> None:
         self.since = self.now()
         self._describe()
+
+    @property
+    def alarm(self) -> str:
+        """What is alarming, in words; '' when nothing is."""
+        readings = self.readings
+        return " · ".join(
+            item.alarm
+            for name, item in self.fields.items()
+            if item.alarm and name in readings and readings[name].value == "true"
+        )
 
     @property
     def full(self) -> Jid:
@@ -187,6 +198,7 @@ class Thing:
                 self._turn(busy=False)
 
     async def _command(self, name: str, value: str) -> None:
+        before = self.readings.get(name)
         try:
             async with asyncio.timeout(COMMAND_DEADLINE):
                 await self.driver.write(name, value)
@@ -195,7 +207,7 @@ class Thing:
         except TimeoutError:
             text = f"{self.label} has not confirmed {name} within {COMMAND_DEADLINE} s."
             raise ControlError(name, "recipient-unavailable", "wait", text) from None
-        if name in self.fields:
+        if name in self.fields and self.readings.get(name) is before:  # what the hardware says itself is truer
             self.report({name: value})
 
     def complaint(self) -> str:
@@ -222,10 +234,9 @@ class Thing:
         for name, value in known.items():
             self.readings[name] = Reading(value, stamp)
         self.last = stamp
-        if self.stale:
-            self.stale = False
-            self._tell(set())
-        self._tell(changed)
+        self._turn(stale=False)
+        if changed:
+            self._tell(changed)
 
     # Looking after the driver
 
@@ -237,6 +248,8 @@ class Thing:
                     await self.driver.open(self.report)
                 self._describe()
                 retry = FIRST_RETRY
+                if self.driver.interval is not None:
+                    await self._read()  # so that the first presence has something to say
                 self._turn(online=True, reason="", stale=False)
                 reason = await self._attend()
             except DriverError as error:
@@ -264,12 +277,11 @@ class Thing:
         opened = self.now()
         gone = asyncio.ensure_future(self.driver.gone())
         try:
-            while not gone.done():
+            while not (await asyncio.wait([gone], timeout=pause))[0]:
                 if interval is not None:
                     await self._read()
                 if self.now() - max(self.last, opened) >= patience:
                     self._turn(stale=True)
-                await asyncio.wait([gone], timeout=pause)
             return gone.result()
         finally:
             gone.cancel()
@@ -332,7 +344,9 @@ def _normal(control: Control, text: str) -> str | None:
     number = Decimal(text)
     low = control.minimum is not None and number < control.minimum
     high = control.maximum is not None and number > control.maximum
-    return None if low or high else text
+    if low or high:
+        return None
+    return str(int(text)) if control.type == "integer" else text
 
 
 def _wanted(control: Control) -> str:

@@ -101,9 +101,23 @@ def test_readings_keep_their_decimals_and_only_changes_are_told(run):
             it.driver.report({"temperature": "10.0", "unknown": "1"})
             assert it.news.get_nowait() == (True, {"temperature"})
             it.driver.report({"temperature": "10.0"})
-            assert it.news.get_nowait() == (True, set())
+            assert it.news.empty()
             assert it.thing.readings["temperature"].value == "10.0"
             assert "unknown" not in it.thing.readings
+
+    run(story())
+
+
+def test_what_alarms_is_said_in_words(run):
+    async def story():
+        driver = Lamp()
+        driver.fields = (Field("water", "boolean", alarm="water in the cellar"),)
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.online)
+            driver.report({"water": "false"})
+            assert it.thing.alarm == ""
+            driver.report({"water": "true"})
+            assert it.thing.alarm == "water in the cellar"
 
     run(story())
 
@@ -206,15 +220,22 @@ def test_nothing_is_set_when_one_value_is_wrong(run, name, value, condition):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("lamp", "0"), ("dimmer", "255"), ("mode", "day"), ("target", "21.50"), ("colour", "ff00AA"), ("text", " a ")],
+    ("name", "value", "normal"),
+    [
+        ("lamp", "0", "false"),
+        ("dimmer", "+007", "7"),
+        ("mode", "day", "day"),
+        ("target", "21.50", "21.50"),
+        ("colour", "ff00AA", "FF00AA"),
+        ("text", " a ", " a "),
+    ],
 )
-def test_right_values_are_set(run, name, value):
+def test_right_values_are_set(run, name, value, normal):
     async def story():
         async with Story(Lamp()) as it:
             await it.until(lambda: it.thing.online)
             await it.thing.control({name: value}, ANN)
-            assert len(it.driver.written) == 1
+            assert it.driver.written == [(name, normal)]
 
     run(story())
 
@@ -230,6 +251,21 @@ def test_hardware_that_does_not_confirm_is_an_error(run, monkeypatch):
                 await it.thing.control({"lamp": "true"}, ANN)
             assert (caught.value.condition, caught.value.type) == ("recipient-unavailable", "wait")
             assert not it.thing.busy
+
+    run(story())
+
+
+def test_what_the_hardware_says_itself_is_truer_than_what_was_asked(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            command = asyncio.ensure_future(it.thing.control({"lamp": "true"}, ANN))
+            it.driver.confirm.clear()
+            await it.until(lambda: it.thing.busy)
+            it.driver.report({"lamp": "false"})
+            it.driver.confirm.set()
+            await command
+            assert it.thing.readings["lamp"].value == "false"
 
     run(story())
 
