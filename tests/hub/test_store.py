@@ -1,0 +1,751 @@
+"""The store: what is promised is on disk, in few commits, and a bad disk is told in words."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from node.hub import sqlite as file_module
+from node.hub import store as module
+from node.hub.store import Store, StoreError
+
+DEADLINE = 10  # seconds that any of these may take
+NOTES = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
+INSERT = "INSERT INTO note VALUES (?, ?)"
+ROOT = Path(__file__).parents[2]
+
+
+def run(test, folder):
+    """Runs `test(store)` with tables for notes in each database."""
+
+    async def inside():
+        with contextlib.closing(Store(folder, asyncio.get_running_loop())) as store:
+            for database in (store.accounts, store.archive, store.things):
+                database.schema("notes", NOTES)
+            async with asyncio.timeout(DEADLINE):
+                return await test(store)
+
+    return asyncio.run(inside())
+
+
+async def nothing(store):
+    """A store is opened and closed."""
+
+
+def on_disk(path, sql="SELECT id FROM note ORDER BY id"):
+    """What somebody else reads in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        return [row[0] for row in other.execute(sql)]
+
+
+@pytest.fixture
+def commits(monkeypatch):
+    """Each commit, by the name of its file."""
+    seen = []
+    real = module.commit
+
+    def counted(connection):
+        seen.append(name_of(connection))
+        real(connection)
+
+    monkeypatch.setattr(module, "commit", counted)
+    return seen
+
+
+def name_of(connection):
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2]).name
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """A disk that does not answer until `release` is set; `reached` says that somebody waits for it."""
+
+    class Stuck:
+        reached = threading.Event()
+        release = threading.Event()
+
+    real = module.commit
+
+    def wait_for_the_disk(connection):
+        Stuck.reached.set()
+        Stuck.release.wait(DEADLINE)
+        real(connection)
+
+    monkeypatch.setattr(module, "commit", wait_for_the_disk)
+    yield Stuck
+    Stuck.release.set()
+
+
+def failing(code, times, monkeypatch):
+    """The next `times` commits to the archive fail as SQLite fails with this code."""
+    real = module.commit
+    left = [times]
+
+    def fail(connection):
+        if left[0] and name_of(connection) == "archive.db":
+            left[0] -= 1
+            error = sqlite3.OperationalError("what SQLite says")
+            error.sqlite_errorcode = code
+            raise error
+        real(connection)
+
+    monkeypatch.setattr(module, "commit", fail)
+
+
+# Promises
+
+
+def test_what_is_committed_is_on_disk_for_everyone(tmp_path):
+    async def test(store):
+        for number in range(3):
+            store.archive.write(INSERT, (number, "hello"))
+            await store.archive.committed()
+            assert on_disk(tmp_path / "archive.db") == list(range(number + 1))
+
+    run(test, tmp_path)
+
+
+def test_nothing_is_promised_before_the_disk_has_answered_and_the_loop_goes_on(tmp_path, stuck):
+    async def test(store):
+        store.archive.write(INSERT, (1, "slow"))
+        promise = store.archive.committed()
+        await asyncio.to_thread(stuck.reached.wait, DEADLINE)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert not promise.done()
+        assert store.archive.read("SELECT * FROM note") == []
+        stuck.release.set()
+        await promise
+        assert store.archive.read("SELECT text FROM note") == [("slow",)]
+
+    run(test, tmp_path)
+
+
+def test_every_commit_is_synced(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await store.archive.committed()
+        assert store.archive.reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    run(test, tmp_path)
+    with contextlib.closing(file_module.connect(tmp_path / "archive.db")) as writer:
+        assert writer.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_who_has_written_nothing_does_not_wait(tmp_path, commits):
+    async def test(store):
+        assert store.archive.committed().done()
+        store.archive.write(INSERT, (1, "x"))
+        assert not store.archive.committed().done()
+        assert store.things.committed().done()
+
+    run(test, tmp_path)
+
+
+def test_closing_keeps_what_nobody_waited_for(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, "a"))
+        await asyncio.sleep(0)
+        store.archive.write(INSERT, (2, "b"))
+        store.accounts.write(INSERT, (3, "c"))
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [1, 2]
+    assert on_disk(tmp_path / "accounts.db") == [3]
+    assert not (tmp_path / "archive.db-wal").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_store_whose_loop_has_ended_still_keeps_what_was_written(tmp_path):
+    loop = asyncio.new_event_loop()
+    store = Store(tmp_path, loop)
+    store.archive.schema("notes", NOTES)
+    store.archive.write(INSERT, (1, "x"))
+    store.archive.committed()
+    loop.close()
+    store.close()
+    store.close()
+    assert on_disk(tmp_path / "archive.db") == [1]
+
+
+def test_a_closed_store_takes_nothing(tmp_path):
+    async def test(store):
+        store.close()
+        with pytest.raises(StoreError, match="closed"):
+            store.archive.write(INSERT, (1, "x"))
+
+    run(test, tmp_path)
+
+
+def test_closing_does_not_wait_for_ever(tmp_path, stuck, monkeypatch, caplog):
+    monkeypatch.setattr(module, "CLOSE_DEADLINE", 0.05)
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+
+    run(test, tmp_path)
+    assert "1 writes may be lost" in caplog.text
+
+
+def test_one_who_has_gone_away_does_not_disturb_those_who_wait(tmp_path, stuck):
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        gone, stays = store.archive.committed(), store.archive.committed()
+        gone.cancel()
+        stuck.release.set()
+        await stays
+
+    run(test, tmp_path)
+
+
+def test_what_was_promised_survives_kill_9(tmp_path):
+    chance = random.Random(9)
+    promised = set()
+    for _ in range(20):
+        command = [sys.executable, str(ROOT / "tests" / "hub" / "crash_writer.py"), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=child()) as writer:
+            lines = [writer.stdout.readline() for _ in range(chance.randint(1, 4))]
+            threading.Event().wait(chance.random() / 50)  # any moment will do: in a commit, between two
+            writer.send_signal(signal.SIGKILL)
+            lines.append(writer.stdout.read())
+        whole = "".join(lines).rpartition("\n")[0]
+        assert whole, "the child wrote nothing"
+        promised |= set(map(int, whole.split()))
+        kept = on_disk(tmp_path / "archive.db", "SELECT number FROM pair GROUP BY number HAVING count(*) = 2")
+        assert promised <= set(kept)
+        halves = on_disk(
+            tmp_path / "archive.db", "SELECT number FROM pair GROUP BY number HAVING count(*) = 1"
+        )
+        assert halves == [], "one half of a pair"
+
+
+def child():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+# Groups
+
+
+def test_32_writes_of_a_turn_are_one_commit(tmp_path, commits):
+    async def test(store):
+        for number in range(32):
+            store.archive.write(INSERT, (number, "x"))
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert commits == ["archive.db"]
+
+
+def test_a_batch_gathers_until_its_time_has_come_or_it_is_large(tmp_path, commits, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 3600)
+
+    async def test(store):
+        store.archive.write(INSERT, (0, "the first one does not wait"))
+        await store.archive.committed()
+        for number in range(1, module.GROUP):
+            store.archive.write(INSERT, (number, "x"))
+            await asyncio.sleep(0.0005)
+        assert len(commits) == 1 and store.archive.waiting == module.GROUP - 1
+        store.archive.write(INSERT, (module.GROUP, "x"))
+        await store.archive.committed()
+        assert len(commits) == 2
+
+    run(test, tmp_path)
+
+
+def test_a_batch_is_committed_when_its_time_has_come(tmp_path, commits):
+    async def test(store):
+        for number in range(3):
+            store.archive.write(INSERT, (number, "x"))
+            await asyncio.sleep(0)
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert len(commits) <= 2
+
+
+def test_closing_does_not_wait_for_a_batch_to_gather(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 3600)
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await store.archive.committed()
+        store.archive.write(INSERT, (2, "x"))
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [1, 2]
+
+
+def test_those_who_wait_are_woken_once_a_batch(tmp_path):
+    async def test(store):
+        calls = []
+        loop = asyncio.get_running_loop()
+        real = loop.call_soon_threadsafe
+
+        def counted(function, *args):
+            calls.append(function)
+            return real(function, *args)
+
+        loop.call_soon_threadsafe = counted
+        promises = []
+        for number in range(10):
+            for database in (store.accounts, store.archive, store.things):
+                database.write(INSERT, (number, "x"))
+                promises.append(database.committed())
+        await asyncio.gather(*promises)
+        assert len(calls) == 1
+
+    run(test, tmp_path)
+
+
+def switches(store) -> int:
+    """How often the writer's thread has gone to sleep (proc(5))."""
+    status = Path(f"/proc/self/task/{store._thread.native_id}/status").read_text()
+    return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_an_idle_store_writes_nothing_and_has_no_timer(tmp_path, commits):
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await store.archive.committed()
+        written = [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
+        assert len(asyncio.get_running_loop()._scheduled) == 1  # the deadline of this test
+        before = switches(store)
+        await asyncio.sleep(5 * module.INTERVAL)
+        assert switches(store) - before <= 1  # the writer goes to sleep once, and is not woken by a timer
+        assert [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())] == written
+
+    run(test, tmp_path)
+    assert commits == ["archive.db"]
+
+
+def test_who_writes_faster_than_the_disk_is_refused_at_last(tmp_path, stuck, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 100)
+
+    async def test(store):
+        for number in range(100):
+            store.archive.write(INSERT, (number, "x"))
+        with pytest.raises(StoreError, match="does not keep up"):
+            store.archive.write(INSERT, (100, "x"))
+        promise = store.archive.committed()
+        stuck.release.set()
+        await promise
+        store.archive.write(INSERT, (100, "x"))
+
+    run(test, tmp_path)
+
+
+# Statements that fail
+
+
+def test_a_statement_that_fails_spares_the_rest_of_its_batch(tmp_path, commits, caplog):
+    async def test(store):
+        store.archive.write(INSERT, (1, "good"))
+        before = store.archive.committed()
+        store.archive.write(INSERT, (1, "twice"))
+        behind = store.archive.committed()
+        await asyncio.sleep(0)
+        store.archive.write(INSERT, (2, "somebody else's"))
+        other = store.archive.committed()
+        await before
+        with pytest.raises(StoreError, match=r"archive\.db: UNIQUE constraint failed: note\.id"):
+            await behind
+        await other
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db", "SELECT text FROM note") == ["good", "somebody else's"]
+    assert "INSERT INTO note" in caplog.text
+    assert "twice" not in caplog.text  # what people write is not for the log
+
+
+@pytest.mark.parametrize("args", [(1, object()), (1,), (2**70, "x"), (1, "\ud800")])
+def test_a_value_that_sqlite_cannot_keep_spares_the_rest(tmp_path, args):
+    async def test(store):
+        store.archive.write(INSERT, args)
+        wrong = store.archive.committed()
+        await asyncio.sleep(0)
+        store.archive.write(INSERT, (7, "x"))
+        right = store.archive.committed()
+        with pytest.raises(StoreError):
+            await wrong
+        await right
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [7]
+
+
+def test_statements_that_belong_together_are_kept_all_or_not_at_all(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, "before"))
+        store.archive.write_all([(INSERT, (2, "a")), (INSERT, (3, None))])
+        torn = store.archive.committed()
+        await asyncio.sleep(0)
+        store.archive.write_all([(INSERT, (4, "a")), (INSERT, (5, "b"))])
+        store.archive.write_all([])
+        whole = store.archive.committed()
+        with pytest.raises(StoreError, match="NOT NULL"):
+            await torn
+        await whole
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [1, 4, 5]
+
+
+def test_a_statement_that_rolls_back_everything_loses_its_whole_batch_and_says_so(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        first = store.archive.committed()
+        store.archive.write("INSERT OR ROLLBACK INTO note VALUES (1, 'x')")
+        store.archive.write(INSERT, (2, "x"))
+        second = store.archive.committed()
+        for promise in (first, second):
+            with pytest.raises(StoreError):
+                await promise
+        store.archive.write(INSERT, (3, "x"))
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [3]
+
+
+def test_a_loss_that_nobody_waited_for_is_told_to_the_next_who_asks(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, None))
+        while store.archive.waiting:
+            await asyncio.sleep(0)
+        with pytest.raises(StoreError, match="NOT NULL"):
+            await store.archive.committed()
+        await store.archive.committed()
+
+    run(test, tmp_path)
+
+
+# Disks that fail
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (sqlite3.SQLITE_FULL, "archive.db: the disk is full"),
+        (sqlite3.SQLITE_IOERR_FSYNC, "archive.db: the disk reports an error"),
+        (sqlite3.SQLITE_READONLY, "archive.db: the disk is read-only"),
+    ],
+)
+def test_a_failed_commit_is_told_to_all_and_tried_again_for_nobody(
+    tmp_path, monkeypatch, caplog, code, words
+):
+    async def test(store):
+        failing(code, 2, monkeypatch)
+        for number in (1, 2):
+            store.archive.write(INSERT, (number, "lost"))
+            promises = [store.archive.committed(), store.archive.committed()]
+            store.things.write(INSERT, (number, "things are elsewhere"))
+            for promise in promises:
+                with pytest.raises(StoreError, match=words):
+                    await promise
+            assert words in store.archive.trouble
+        store.archive.write(INSERT, (3, "kept"))
+        await store.archive.committed()
+        assert store.archive.trouble == ""
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [3]
+    assert caplog.text.count(words) == 1
+    assert "archive.db: writing works again" in caplog.text
+
+
+def test_a_failed_commit_that_nobody_waited_for_is_told_to_the_next_who_asks(tmp_path, monkeypatch):
+    async def test(store):
+        failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
+        store.archive.write(INSERT, (1, "lost"))
+        while store.archive.waiting:
+            await asyncio.sleep(0)
+        with pytest.raises(StoreError, match="full"):
+            await store.archive.committed()
+        await store.archive.committed()
+        assert "full" in store.archive.trouble  # nothing was written since
+
+    run(test, tmp_path)
+
+
+def test_a_disk_that_sqlite_finds_read_only_is_tried_anew(tmp_path):
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await store.archive.committed()
+        store.archive._writer = read_only(store.archive.path)
+        store.archive.write(INSERT, (2, "x"))
+        with pytest.raises(StoreError, match="read-only"):
+            await store.archive.committed()
+        store.archive.write(INSERT, (3, "x"))
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db") == [1, 3]
+
+
+def read_only(path):
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+
+
+FULL_DISK = """
+import asyncio, contextlib, resource, signal, sys
+from pathlib import Path
+from node.hub.store import Store, StoreError
+
+async def main():
+    with contextlib.closing(Store(Path(sys.argv[1]), asyncio.get_running_loop())) as store:
+        store.archive.schema("notes", "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        for number in range(100):
+            store.archive.write("INSERT INTO note VALUES (?, ?)", (number, "x" * 10_000))
+            try:
+                await store.archive.committed()
+                print(number, flush=True)
+            except StoreError as error:
+                print(error, file=sys.stderr)
+                break
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        store.archive.write("INSERT INTO note VALUES (1000, 'room again')")
+        await store.archive.committed()
+        print(1000)
+
+asyncio.run(main())
+"""
+
+
+def test_a_disk_without_room_loses_nothing_that_was_promised_and_room_is_used_again(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=child(), timeout=DEADLINE, check=True
+    )
+    promised = list(map(int, done.stdout.split()))
+    assert 1 < len(promised) < 100 and promised[-1] == 1000
+    assert "archive.db: the disk" in done.stderr
+    assert on_disk(tmp_path / "archive.db") == promised
+    assert on_disk(tmp_path / "archive.db", "PRAGMA integrity_check") == ["ok"]
+
+
+# Schemas
+
+
+def test_a_schema_grows_by_migrations_each_run_once(tmp_path):
+    async def first(store):
+        store.things.schema("lamp", "CREATE TABLE lamp (id INTEGER PRIMARY KEY); INSERT INTO lamp VALUES (1)")
+
+    async def second(store):
+        store.things.schema(
+            "lamp",
+            "CREATE TABLE lamp (id INTEGER PRIMARY KEY); INSERT INTO lamp VALUES (1)",
+            "ALTER TABLE lamp ADD COLUMN name TEXT; INSERT INTO lamp VALUES (2, 'porch') -- a comment",
+        )
+        assert store.things.read("SELECT id, name FROM lamp") == [(1, None), (2, "porch")]
+
+    run(first, tmp_path)
+    run(second, tmp_path)
+    run(second, tmp_path)
+
+
+def test_a_newer_schema_is_refused_in_words(tmp_path):
+    async def newer(store):
+        store.things.schema("lamp", "CREATE TABLE lamp (id)", "CREATE TABLE shade (id)")
+
+    async def older(store):
+        with pytest.raises(StoreError, match="newer hobnode: lamp has version 2, this one knows 1"):
+            store.things.schema("lamp", "CREATE TABLE lamp (id)")
+
+    run(newer, tmp_path)
+    run(older, tmp_path)
+
+
+def test_a_migration_that_fails_leaves_nothing(tmp_path):
+    async def test(store):
+        with pytest.raises(StoreError, match="cannot bring lamp to version 1"):
+            store.things.schema("lamp", "CREATE TABLE lamp (id); INSERT INTO nowhere VALUES (1)")
+        store.things.schema("lamp", "CREATE TABLE lamp (id)")
+        assert store.things.read("SELECT * FROM lamp") == []
+
+    run(test, tmp_path)
+
+
+def test_reading_cannot_write(tmp_path):
+    async def test(store):
+        with pytest.raises(StoreError, match="read-only"):
+            store.archive.read("INSERT INTO note VALUES (1, 'past the writer')")
+
+    run(test, tmp_path)  # after a migration
+    run(test, tmp_path)  # and without
+
+
+def test_a_mistake_in_a_query_is_a_mistake_of_ours(tmp_path):
+    async def test(store):
+        with pytest.raises(sqlite3.OperationalError):
+            store.archive.read("SELECT nothing FROM nowhere")
+
+    run(test, tmp_path)
+
+
+# The folder
+
+
+def test_what_is_kept_is_for_our_eyes_only(tmp_path):
+    folder = tmp_path / "deep" / "data"
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await store.archive.committed()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        names = {path.name for path in folder.iterdir()}
+        assert {"accounts.db", "archive.db", "things.db", "archive.db-wal", "lock"} <= names
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+    run(test, folder)
+
+
+def test_two_nodes_do_not_share_a_folder(tmp_path):
+    async def test(store):
+        with pytest.raises(StoreError, match=rf"in use by another hobnode \(process {os.getpid()}\)"):
+            Store(tmp_path, asyncio.get_running_loop())
+
+    run(test, tmp_path)
+    run(nothing, tmp_path)  # and it is free again
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match="file/data cannot be used: Not a directory"):
+        run(None, tmp_path / "file" / "data")
+
+
+def test_a_file_that_cannot_be_opened_is_told_in_words_and_the_folder_is_free(tmp_path):
+    (tmp_path / "archive.db").mkdir()
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"archive\.db cannot be opened: Is a directory"):
+            run(None, tmp_path)
+
+
+def test_a_purged_archive_can_give_back_its_room(tmp_path):
+    run(nothing, tmp_path)
+    assert on_disk(tmp_path / "archive.db", "PRAGMA auto_vacuum") == [2]  # INCREMENTAL
+
+
+def test_a_start_without_news_writes_nothing(tmp_path):
+    filled(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.db")}
+    run(nothing, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.db")} == before
+
+
+# Damage
+
+
+def filled(folder, rows=200):
+    async def test(store):
+        for number in range(rows):
+            store.accounts.write(INSERT, (number, "x" * 500))
+            store.archive.write(INSERT, (number, "x" * 500))
+        await asyncio.gather(store.accounts.committed(), store.archive.committed())
+
+    run(test, folder)
+
+
+def scratch(path, offset, data=b"\xa5" * 4096):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+@pytest.mark.parametrize("offset", [0, 3 * 4096])
+def test_a_damaged_archive_is_moved_aside_and_the_accounts_live(tmp_path, caplog, offset):
+    filled(tmp_path)
+    scratch(tmp_path / "archive.db", offset)
+    damaged = (tmp_path / "archive.db").read_bytes()
+
+    async def test(store):
+        assert store.archive.read("SELECT count(*) FROM note") == [(0,)]
+        assert store.accounts.read("SELECT count(*) FROM note") == [(200,)]
+
+    run(test, tmp_path)
+    (aside,) = tmp_path.glob("archive.db.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert aside.name in caplog.text and caplog.records[0].levelno == logging.WARNING
+
+
+def test_the_log_of_a_damaged_archive_goes_with_it(tmp_path):
+    filled(tmp_path)
+    scratch(tmp_path / "archive.db", 0)
+    (tmp_path / "archive.db-wal").write_bytes(b"what was not in the file yet")
+    run(nothing, tmp_path)
+    (log,) = tmp_path.glob("archive.db.damaged-*-wal")
+    assert log.read_bytes() == b"what was not in the file yet"
+
+
+@pytest.mark.parametrize("offset", [0, 3 * 4096])
+def test_damaged_accounts_are_never_thrown_away(tmp_path, offset):
+    filled(tmp_path)
+    scratch(tmp_path / "accounts.db", offset)
+    before = (tmp_path / "accounts.db").read_bytes()
+    with pytest.raises(StoreError, match=r"accounts\.db is damaged \(.*\): put back a copy"):
+        run(None, tmp_path)
+    assert (tmp_path / "accounts.db").read_bytes() == before
+
+
+async def reads_it(store):
+    with pytest.raises(StoreError, match=r"archive\.db: the file is damaged"):
+        store.archive.read("SELECT text FROM note")
+
+
+async def writes_it(store):
+    store.archive.write("UPDATE note SET text = 'y'")
+    with pytest.raises(StoreError, match=r"archive\.db: the file is damaged"):
+        await store.archive.committed()
+
+
+@pytest.mark.parametrize("meets_it", [reads_it, writes_it])
+def test_damage_in_a_large_file_is_found_at_the_start_after_it_was_met(tmp_path, monkeypatch, meets_it):
+    monkeypatch.setattr(file_module, "CHECKED_AT_START", 0)  # any file is a large one now
+    filled(tmp_path, rows=2000)
+    scratch(tmp_path / "archive.db", 20 * 4096, b"\xa5" * 4096 * 40)
+
+    async def begins_anew(store):
+        assert store.archive.read("SELECT count(*) FROM note") == [(0,)]
+
+    run(meets_it, tmp_path)
+    assert list(tmp_path.glob("archive.db.damaged-*")) == []
+    run(begins_anew, tmp_path)
+    assert len(list(tmp_path.glob("archive.db.damaged-*"))) == 1
+    assert not list(tmp_path.glob("*.suspect"))
+
+
+def test_the_log_is_moved_into_the_file_by_the_writer_not_by_the_loop(tmp_path, monkeypatch):
+    logs = []
+    real = Store._release
+
+    def look(store):
+        logs.append((tmp_path / "archive.db-wal").stat().st_size)
+        real(store)
+
+    monkeypatch.setattr(Store, "_release", look)
+    filled(tmp_path)
+    assert logs == [0]
+
+
+def test_a_copy_of_the_one_file_is_a_copy_of_everything_after_a_clean_end(tmp_path):
+    filled(tmp_path)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "accounts.db", tmp_path / "copy")
+
+    async def test(store):
+        assert store.accounts.read("SELECT count(*) FROM note") == [(200,)]
+
+    run(test, tmp_path / "copy")
