@@ -1,0 +1,161 @@
+"""A board: a folder that names its driver and says what is wired to it (boards/NAME/board.toml)."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from node.hub.thing import Control, Field
+
+FIELD_TYPES = ("quantity", "boolean", "integer", "string", "enum", "date", "dateTime", "time", "duration")
+CONTROL_TYPES = ("boolean", "integer", "quantity", "string", "enum", "color")
+CATEGORIES = ("momentary", "peak", "status", "computed", "identity")
+TEXT = 60  # characters of a label, a unit or an option: more does not fit a status line
+OPTIONS = 32  # of an enum: more is no choice any more
+
+# 23 letters: boards keep names in a buffer of 24
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,22}\Z")
+_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_USB = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}\Z")
+
+
+class BoardError(Exception):
+    """What is wrong with a board's name or its board.toml, in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What boards/NAME/board.toml says; `usb` are vendor:product in hexadecimal, `options` the driver's."""
+
+    name: str
+    label: str
+    driver: str
+    usb: tuple[str, ...]
+    options: dict[str, Any]
+    fields: tuple[Field, ...]
+    controls: tuple[Control, ...]
+
+
+def names() -> list[str]:
+    """The boards we know, by the alphabet."""
+    return sorted(path.parent.name for path in _boards().glob("*/board.toml"))
+
+
+def load(name: str) -> Board:
+    """The board of that name. Raises BoardError."""
+    file = _boards() / name / "board.toml"
+    if not _FOLDER.match(name) or not file.is_file():
+        raise BoardError(_unknown(name))
+    try:
+        table = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
+        return Board(
+            name=name,
+            label=_text(table, "label") or name,
+            driver=table["driver"],
+            usb=tuple(_usb_id(each) for each in table.get("usb", ())),
+            options=table.get("options", {}),
+            fields=tuple(field(each) for each in table.get("fields", ())),
+            controls=tuple(control(each) for each in table.get("controls", ())),
+        )
+    except KeyError as missing:
+        raise BoardError(f"{file} needs {missing}") from None
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{file}: {error}") from error
+
+
+def field(table: Mapping[str, Any]) -> Field:
+    """A Field from its declaration in board.toml or in a board's hello; raises ValueError.
+
+    Keys that we do not know are let be: a board may be newer than we are.
+    """
+    return Field(
+        name=_name(table),
+        type=_one_of(table, "type", FIELD_TYPES, "quantity"),
+        unit=_text(table, "unit"),
+        label=_text(table, "label"),
+        category=_one_of(table, "category", CATEGORIES, "momentary"),
+        shown=table.get("shown", True) is not False,
+        deadband=_number(table, "deadband"),
+    )
+
+
+def control(table: Mapping[str, Any]) -> Control:
+    """A Control from its declaration in board.toml or in a board's hello; raises ValueError."""
+    options = table.get("options", ())
+    if not isinstance(options, list | tuple) or len(options) > OPTIONS:
+        raise ValueError(f"options must be a list of at most {OPTIONS} texts")
+    made = Control(
+        name=_name(table),
+        type=_one_of(table, "type", CONTROL_TYPES),
+        label=_text(table, "label"),
+        unit=_text(table, "unit"),
+        minimum=_number(table, "minimum"),
+        maximum=_number(table, "maximum"),
+        options=tuple(_short(each, "an option") for each in options),
+    )
+    if made.type == "enum" and not made.options:
+        raise ValueError(f"the enum {made.name} needs options")
+    return made
+
+
+def _boards() -> Path:
+    """Inside the package in an installed wheel, beside it in the source tree."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "boards"
+    return inside if inside.is_dir() else package.parent / "boards"
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
+
+    close = get_close_matches(name, names(), n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names())}"
+    return f"there is no board {name!r}{guess}"
+
+
+def _name(table: Mapping[str, Any]) -> str:
+    name = table.get("name")
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ValueError(
+            f"{str(name)[:TEXT]!r} is no name: a letter, then at most 22 letters, digits, _ or -"
+        )
+    return name
+
+
+def _one_of(table: Mapping[str, Any], key: str, known: tuple[str, ...], default: str | None = None) -> str:
+    value = table.get(key, default)
+    if value not in known:
+        raise ValueError(f"{key} must be one of {', '.join(known)}")
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    return _short(table.get(key, ""), key)
+
+
+def _short(value: Any, what: str) -> str:
+    if not isinstance(value, str) or len(value) > TEXT or not (value.isprintable()):
+        raise ValueError(f"{what} must be a text of at most {TEXT} characters")
+    return value
+
+
+def _number(table: Mapping[str, Any], key: str) -> Decimal | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > 18:  # what Thing takes: 18 digits
+        raise ValueError(f"{key} must be a number")
+    return number
+
+
+def _usb_id(text: str) -> str:
+    if not _USB.match(text.lower()):
+        raise ValueError(f"usb id {text!r} must be vendor:product in hexadecimal, as in 2341:0043")
+    return text.lower()

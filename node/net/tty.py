@@ -1,0 +1,188 @@
+"""Lines to and from a serial port: no thread while it is open, and nothing here waits for the port."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import termios
+import threading
+from typing import Any, Protocol
+
+LINE = 1024  # bytes: a reading of forty fields fits; what is longer is noise, and must not fill our memory
+CHUNK = 4096  # bytes a turn of the loop: a third of a second at 115200 baud
+RATE = 32 * 1024  # bytes a second: three times 115200 baud; a native USB board gone mad brings megabytes
+UNSENT = 4096  # bytes: thirty commands; a port that takes none for so long has nobody behind it
+
+
+class TtyError(Exception):
+    """Why a port cannot be used, in words for people."""
+
+
+class Owner(Protocol):
+    """Whom a Tty tells. `closed` comes once for each opening, and not after the owner's own `close`."""
+
+    def line(self, line: bytes) -> None: ...
+    def overlong(self) -> None: ...
+    def closed(self, reason: str) -> None: ...
+
+
+class Tty:
+    """The serial port at `path`, `baud` bits a second, 8N1, for us alone; opened as often as one likes."""
+
+    def __init__(self, path: str, baud: int, owner: Owner):
+        self.path = path
+        self.baud = baud
+        self.owner = owner
+        self._port: Any = None  # a serial.Serial while open
+        self._opening = False  # a thread is at it
+        self._resume: asyncio.TimerHandle | None = None
+
+    async def open(self, seconds: float) -> None:
+        """Opens the port, which resets an Arduino. Raises TtyError when that fails or takes too long."""
+        if self._opening:
+            raise TtyError(f"{self.path} does not open: its driver hangs; unplug it")
+        self._loop = asyncio.get_running_loop()
+        opened = self._loop.create_future()
+        # The kernel may hold open() for as long as a broken device likes. The loop's own threads are waited
+        # for when the node stops, so it has to be another.
+        self._opening = True
+        threading.Thread(target=self._try, args=(opened,), name="open tty", daemon=True).start()
+        try:
+            async with asyncio.timeout(seconds):
+                self._port = await opened
+        except TimeoutError:
+            raise TtyError(f"{self.path} does not open: its driver hangs") from None
+        self._fd: int = self._port.fileno()
+        self._rest = b""
+        self._skipping = False
+        self._unsent = bytearray()
+        self._second = self._loop.time()
+        self._allowed = RATE
+        self._loop.add_reader(self._fd, self._readable)
+
+    def write(self, line: bytes) -> None:
+        """Sends a line, now or when the port takes it. Raises TtyError when it is gone or takes no more."""
+        if not self._port:
+            raise TtyError(f"{self.path} is closed")
+        if len(self._unsent) + len(line) > UNSENT:
+            raise TtyError(f"{self.path} takes no more: the board does not read")
+        waiting = bool(self._unsent)
+        self._unsent += line
+        if not waiting:
+            self._writable()
+        if not self._port:
+            raise TtyError(self._gone())
+
+    def close(self) -> None:
+        """Closes the port. Bytes that are still unsent are thrown away."""
+        if not self._port:
+            return
+        port, self._port = self._port, None
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        if self._resume:
+            self._resume.cancel()
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcflush(self._fd, termios.TCIOFLUSH)  # else close() waits until they are sent: up to 30 s
+        with contextlib.suppress(OSError):
+            port.close()
+
+    def _try(self, opened: asyncio.Future) -> None:
+        port = error = None
+        try:
+            import serial  # only when a serial thing is configured: 0.6 MB
+
+            port = serial.Serial(self.path, self.baud, timeout=0, write_timeout=0, exclusive=True)
+        except (OSError, ValueError, termios.error) as problem:
+            error = TtyError(self._refused(problem))
+        try:
+            self._loop.call_soon_threadsafe(self._tried, opened, port, error)
+        except RuntimeError:  # the loop has closed meanwhile
+            if port:
+                port.close()
+
+    def _tried(self, opened: asyncio.Future, port: Any, error: TtyError | None) -> None:
+        self._opening = False
+        if opened.done():  # too late: nobody waits any more
+            if port:
+                port.close()
+        elif error:
+            opened.set_exception(error)
+        else:
+            opened.set_result(port)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if not data:
+            self._lost(None)
+            return
+        self._spend(len(data))
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest
+        for line in lines:
+            if self._skipping:
+                self._skipping = False
+            elif len(line) > LINE:
+                self.owner.overlong()
+            else:
+                self.owner.line(line.removesuffix(b"\r"))
+            if not self._port:  # the owner has closed us
+                return
+        if len(rest) > LINE:
+            self._rest = b""
+            if not self._skipping:
+                self._skipping = True
+                self.owner.overlong()
+
+    def _spend(self, count: int) -> None:
+        """Stops reading until the second is over when more than RATE has come in it."""
+        now = self._loop.time()
+        if now - self._second >= 1:
+            self._second = now
+            self._allowed = RATE
+        self._allowed -= count
+        if self._allowed <= 0:
+            self._loop.remove_reader(self._fd)
+            self._resume = self._loop.call_at(
+                self._second + 1, self._loop.add_reader, self._fd, self._readable
+            )
+
+    def _writable(self) -> None:
+        try:
+            sent = os.write(self._fd, self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(error)
+            return
+        del self._unsent[:sent]
+        if self._unsent:
+            self._loop.add_writer(self._fd, self._writable)
+        else:
+            self._loop.remove_writer(self._fd)
+
+    def _lost(self, error: OSError | None) -> None:
+        self.close()
+        if error and error.errno not in (errno.EIO, errno.ENXIO, errno.ENODEV):
+            self.owner.closed(f"{self.path}: {error.strerror}")
+        else:
+            self.owner.closed(self._gone())
+
+    def _gone(self) -> str:
+        return f"USB cable gone: {self.path}"
+
+    def _refused(self, problem: Exception) -> str:
+        match getattr(problem, "errno", None):
+            case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+                return f"no board at {self.path}: is the USB cable in?"
+            case errno.EACCES | errno.EPERM:
+                return f"{self.path} may not be opened: add the node's user to the group dialout"
+            case errno.EBUSY | errno.EWOULDBLOCK:
+                return f"{self.path} is in use by another program"
+        return f"{self.path} cannot be opened: {problem}"

@@ -1,0 +1,166 @@
+"""An Arduino Uno for tests: the real firmware of boards/arduino-uno in simavr, with wires to touch.
+
+    with Uno(cache, tmp_path / "ttyACM0") as uno:   # the serial port is there now
+        uno.light(2500)                             # millivolts at A0
+        ...                                         # let something open the port and switch the lamp on
+        uno.wait("pin 13 1")
+        uno.kill()                                  # the cable is pulled
+        uno.start()                                 # and put back
+
+What the simulator tells and takes is described in board/uno.c.
+"""
+
+import fcntl
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRMWARE = ROOT / "boards" / "arduino-uno" / "firmware"
+RUNNER = Path(__file__).parent / "board"
+BOOT = 0.5  # seconds that the boot loader is deaf after the port was opened
+
+# What has to be there, and the Debian package that brings it
+NEEDED = {
+    "cc": "gcc",
+    "make": "make",
+    "avr-gcc": "gcc-avr",
+    "/usr/include/stdio.h": "libc6-dev",
+    "/usr/lib/avr/include/avr/io.h": "avr-libc",
+    "/usr/include/simavr/sim_avr.h": "libsimavr-dev",
+}
+
+
+class Event(NamedTuple):
+    """Something that the simulator told, "pin 13 1", and when, by time.monotonic()."""
+
+    text: str
+    stamp: float
+
+
+def build(folder: Path) -> tuple[Path, Path]:
+    """(firmware, runner), made in `folder` unless they are there. Fails the test if a package is missing."""
+    missing = [
+        package for thing, package in NEEDED.items() if not shutil.which(thing) and not Path(thing).is_file()
+    ]
+    if missing:
+        pytest.fail(f"install: apt-get install --no-install-recommends {' '.join(missing)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs may share the folder
+        for source in (FIRMWARE, RUNNER):
+            made = subprocess.run(
+                ["make", "-C", source, f"BUILD={folder}"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            if made.returncode:
+                pytest.fail(f"make in {source} failed:\n{made.stdout}{made.stderr}")
+    return folder / "arduino-uno.elf", folder / "uno"
+
+
+class Uno:
+    """A simulated Arduino Uno with its serial port at `port`, a link. `folder` keeps what is built."""
+
+    def __init__(self, folder: Path, port: Path):
+        self.port = Path(port)
+        self.events: list[Event] = []
+        self._command = [str(part) for part in reversed(build(Path(folder)))]
+        self._news = threading.Condition()
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Uno":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Plugs it in, and waits until the port is there."""
+        begin = time.monotonic()
+        self._process = subprocess.Popen(
+            [*self._command, str(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._await(lambda event: event.text.startswith("ready") and event.stamp > begin, "ready", 5)
+
+    def stop(self) -> None:
+        """Unplugs it; the port's link goes, too, as in /dev."""
+        if self._process and self._process.poll() is None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(5)
+            finally:
+                self._process.kill()  # nothing, if it has ended
+
+    def kill(self) -> None:
+        """Kills the simulator without a warning (kill -9). The link stays, and leads nowhere."""
+        self._process.kill()
+        self._process.wait(5)
+
+    def light(self, millivolts: int) -> None:
+        """The voltage at A0, 0 to 5000."""
+        self._say(f"adc 0 {millivolts}")
+
+    def button(self, pressed: bool) -> None:
+        """The button at pin 2."""
+        self._say(f"pin 2 {0 if pressed else 1}")
+
+    def hang(self) -> None:
+        """The firmware does nothing any more, but the cable is in."""
+        self._say("hang")
+
+    def go(self) -> None:
+        """It was only a long pause."""
+        self._say("go")
+
+    def wait(self, text: str, seconds: float = 5, after: float = 0.0) -> Event:
+        """The first event "pin 13 1", "pwm 9 128" or "reset" that is later than `after` by time.monotonic().
+
+        Fails the test when it has not come in so many seconds. From a coroutine use asyncio.to_thread.
+        """
+        return self._await(lambda event: event.text == text and event.stamp > after, text, seconds)
+
+    def pace(self) -> float:
+        """Simulated seconds per second of the wall clock: 1.0 unless the machine is too slow."""
+        asked = time.monotonic()
+        self._say("pace")
+        event = self._await(lambda event: event.text.startswith("pace") and event.stamp > asked, "pace", 5)
+        return float(event.text.split()[1])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _say(self, line: str) -> None:
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _await(self, wanted, what: str, seconds: float) -> Event:
+        with self._news:
+            if not self._news.wait_for(lambda: any(map(wanted, self.events)), seconds):
+                heard = ", ".join(event.text for event in self.events[-10:])
+                pytest.fail(f"the board did not do {what!r} within {seconds} s; it did: {heard or 'nothing'}")
+            return next(filter(wanted, self.events))
+
+    def _listen(self, process: subprocess.Popen) -> None:
+        for line in process.stdout:
+            text, _, stamp = line.rpartition(" ")
+            if not text or text.startswith("Loaded"):  # simavr's own
+                continue
+            with self._news:
+                self.events.append(Event(text, float(stamp)))
+                self._news.notify_all()

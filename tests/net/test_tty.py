@@ -1,0 +1,266 @@
+"""The serial port, with a pseudo-terminal for a cable."""
+
+import asyncio
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from node.net import tty
+from node.net.tty import Tty, TtyError
+
+DEADLINE = 3  # seconds for anything here
+
+
+class Ears:
+    """Keeps what a Tty tells."""
+
+    def __init__(self):
+        self.lines = asyncio.Queue()
+        self.too_long = 0
+        self.reasons = asyncio.Queue()
+
+    def line(self, line):
+        self.lines.put_nowait(line)
+
+    def overlong(self):
+        self.too_long += 1
+
+    def closed(self, reason):
+        self.reasons.put_nowait(reason)
+
+    async def hears(self):
+        return await asyncio.wait_for(self.lines.get(), DEADLINE)
+
+    async def loses(self):
+        return await asyncio.wait_for(self.reasons.get(), DEADLINE)
+
+
+@pytest.fixture
+def cable():
+    """(the far end, the path of the near end)"""
+    far, near = pty.openpty()
+    os.set_blocking(far, False)
+    yield far, os.ttyname(near)
+    os.close(near)
+    with contextlib.suppress(OSError):  # the test may have pulled it
+        os.close(far)
+
+
+async def connect(path):
+    ears = Ears()
+    port = Tty(path, 115200, ears)
+    await port.open(DEADLINE)
+    return port, ears
+
+
+async def read(far):
+    """What comes to the far end, when something has come."""
+    loop, something = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(far, something.set)
+    await something.wait()
+    loop.remove_reader(far)
+    return os.read(far, 65536)
+
+
+def test_lines_come_whole_however_they_were_cut(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        for piece in (b"fir", b"st\nsecond\r\n\nthi", b"rd\n"):
+            os.write(cable[0], piece)
+            await asyncio.sleep(0.01)
+        assert [await ears.hears() for _ in range(4)] == [b"first", b"second", b"", b"third"]
+        port.close()
+
+    run(talk())
+
+
+def test_lines_go_out_at_once(run, cable):
+    async def talk():
+        port, _ = await connect(cable[1])
+        port.write(b"one\n")
+        port.write(b"two\n")
+        assert port._unsent == b"", "they are in the kernel's hands"
+        got = b""
+        async with asyncio.timeout(DEADLINE):
+            while got != b"one\ntwo\n":
+                got += await read(cable[0])
+        port.close()
+
+    run(talk())
+
+
+@pytest.mark.parametrize("size", [tty.LINE + 1, 10 * tty.LINE])
+def test_a_line_without_end_is_dropped_and_told_once(run, cable, size):
+    async def talk():
+        port, ears = await connect(cable[1])
+        rest = b"x" * size + b"\nshort\n"
+        kept = 0
+        while rest:
+            rest = rest[os.write(cable[0], rest[:1000]) :]
+            await asyncio.sleep(0.001)
+            kept = max(kept, len(port._rest))
+        assert await ears.hears() == b"short"
+        assert ears.too_long == 1
+        assert kept <= tty.LINE
+        port.close()
+
+    run(talk())
+
+
+def test_the_longest_line_is_still_one(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        os.write(cable[0], b"x" * tty.LINE + b"\n")
+        assert await ears.hears() == b"x" * tty.LINE
+        assert ears.too_long == 0
+        port.close()
+
+    run(talk())
+
+
+def test_a_flood_is_read_no_faster_than_the_limit(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        end = time.monotonic() + 1.5
+        read = 0
+        while time.monotonic() < end:
+            try:
+                os.write(cable[0], b"noise\n" * 500)
+            except BlockingIOError:
+                await asyncio.sleep(0.005)  # the cable is full: the board has to wait
+            await asyncio.sleep(0)
+        while not ears.lines.empty():
+            read += len(ears.lines.get_nowait()) + 1
+        assert (
+            tty.RATE <= read <= 2 * tty.RATE + 2 * tty.CHUNK
+        )  # 1.5 s: one whole second's and the next one's
+        port.close()
+
+    run(talk())
+
+
+def test_a_board_that_does_not_read_is_not_waited_for(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        with pytest.raises(TtyError, match="takes no more: the board does not read"):
+            while True:
+                port.write(b"x" * 99 + b"\n")
+        got = b""
+        async with asyncio.timeout(DEADLINE):  # it reads after all: nothing was torn
+            while len(got) % 100 or not got.endswith(b"\n") or port._unsent:
+                got += await read(cable[0])
+        assert set(got.split(b"\n")) == {b"x" * 99, b""}
+        port.close()
+
+    run(talk())
+
+
+def test_a_pulled_cable_is_noticed_at_once(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        os.close(cable[0])
+        assert await asyncio.wait_for(ears.reasons.get(), 0.5) == f"USB cable gone: {cable[1]}"
+        with pytest.raises(TtyError, match="is closed"):
+            port.write(b"hello\n")
+        port.close()
+        assert ears.reasons.empty(), "told once"
+
+    run(talk())
+
+
+def test_a_cable_that_is_found_pulled_while_writing_is_told_too(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        os.close(cable[0])
+        with pytest.raises(TtyError, match="USB cable gone"):
+            port.write(b"hello\n")
+        assert "USB cable gone" in await ears.loses()
+
+    run(talk())
+
+
+def test_after_close_nothing_is_heard(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        ears.line = lambda line: (ears.lines.put_nowait(line), port.close())
+        os.write(cable[0], b"first\nsecond\n")
+        assert await ears.hears() == b"first"
+        await asyncio.sleep(0.05)
+        assert ears.lines.empty()
+        assert ears.reasons.empty()
+
+    run(talk())
+
+
+def test_a_port_can_be_opened_again(run, cable):
+    async def talk():
+        port, ears = await connect(cable[1])
+        os.write(cable[0], b"torn")
+        await asyncio.sleep(0.02)
+        port.close()
+        await port.open(DEADLINE)
+        os.write(cable[0], b"whole\n")
+        assert await ears.hears() == b"whole"
+        port.close()
+
+    run(talk())
+
+
+def test_a_port_that_is_not_there_says_so(run):
+    with pytest.raises(TtyError, match="no board at /dev/ttyNONE: is the USB cable in"):
+        run(connect("/dev/ttyNONE"))
+
+
+def test_a_port_of_somebody_else_says_so(run, cable):
+    async def talk():
+        port, _ = await connect(cable[1])
+        with pytest.raises(TtyError, match="in use by another program"):
+            await connect(cable[1])
+        port.close()
+
+    run(talk())
+
+
+def test_a_file_that_is_no_port_says_so(run, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TtyError, match="cannot be opened"):
+        run(connect(str(tmp_path / "file")))
+
+
+def test_a_port_whose_driver_hangs_does_not_hold_us_up(run, cable, monkeypatch):
+    import serial
+
+    hanging, closed = threading.Event(), threading.Event()
+
+    class Hanging(serial.Serial):
+        def open(self):
+            hanging.wait(DEADLINE)
+            super().open()
+
+        def close(self):
+            super().close()
+            closed.set()
+
+    monkeypatch.setattr(serial, "Serial", Hanging)
+
+    async def talk():
+        port = Tty(cable[1], 115200, Ears())
+        with pytest.raises(TtyError, match="does not open: its driver hangs"):
+            await port.open(0.05)
+        with pytest.raises(TtyError, match="unplug it"):
+            await port.open(0.05)
+        hanging.set()
+        assert await asyncio.to_thread(closed.wait, DEADLINE), "opened too late, so closed again"
+
+    run(talk())
+
+
+def test_the_library_is_loaded_by_the_first_port_only():
+    code = "import sys, node.net.tty, node.drivers.line; sys.exit('serial' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 0
