@@ -50,9 +50,10 @@ class Element:
     def _matching(self, name: str, ns: str | None) -> Iterator["Element"]:
         wanted = self.ns if ns is None else ns
         for child in self.children:
-            if isinstance(child, Element) and child.name == name:
-                if child.ns == wanted or (child.ns is None and wanted == self.ns):
-                    yield child
+            if not isinstance(child, Element) or child.name != name:
+                continue
+            if child.ns == wanted or (child.ns is None and wanted == self.ns):
+                yield child
 
     def __repr__(self) -> str:
         return write(self, "")

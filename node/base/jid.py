@@ -2,13 +2,14 @@
 
 Inside the node an address is a `Jid`: a `str` in its prepared form, hashed and compared as text.
 Text from outside becomes one only by `parse`, so two spellings of one address are never two keys.
+
+ASCII is prepared here. What prepares the rest (precis_i18n and idna: 1.2 MiB) is imported by the first address that
+needs it; a home where none does is spared it.
 """
 
 import re
 import socket
-
-import idna
-from precis_i18n import get_profile
+from functools import cache
 
 from node.base.element import escape_attribute
 
@@ -16,11 +17,9 @@ PART_LIMIT = 1023  # RFC 7622 §3.1: octets of UTF-8 in each part
 TEXT_LIMIT = 3 * PART_LIMIT + 2
 CACHE_LIMIT = 4096  # addresses; a family hub sees some hundred, a flood of strangers only empties the cache
 
-_USERNAME = get_profile("UsernameCaseMapped")
-_RESOURCE = get_profile("OpaqueString")
-_PLAIN_LOCAL = re.compile(r"[a-z0-9._+\-]{1,1023}\Z")  # ASCII that preparation leaves as it is
+_PLAIN_LOCAL = re.compile(r"[!#$%()*+,\-.0-9;=?\[\\\]^_`a-z{|}~]{1,1023}\Z")  # ASCII in lower case, less what follows
 _PLAIN_DOMAIN = re.compile(r"(?!.*xn--)[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*\Z")
-_PLAIN_RESOURCE = re.compile(r"[\x21-\x7e]{1,1023}\Z")
+_PLAIN_RESOURCE = re.compile(r"[\x20-\x7e]{1,1023}\Z")
 _FORBIDDEN_LOCAL = frozenset("\"&'/:<>@")  # RFC 7622 §3.3.1
 
 
@@ -85,10 +84,20 @@ def make(local: str, domain: str, resource: str = "") -> Jid:
 
 
 def ascii_domain(domain: str) -> str:
-    """A prepared domain as DNS and certificates spell it (A-labels), an IPv6 address without its brackets."""
+    """A prepared domain as DNS and certificates spell it (A-labels), an IPv6 address without its brackets.
+
+    Raises JidError when it is too long for DNS so spelt.
+    """
     if domain.startswith("["):
         return domain[1:-1]
-    return domain if domain.isascii() else idna.encode(domain).decode()
+    if domain.isascii():
+        return domain
+    import idna
+
+    try:
+        return idna.encode(domain).decode()
+    except idna.IDNAError as error:
+        raise JidError(f"the domain {domain[:80]!r} is not one of DNS: {error}") from None
 
 
 def _join(local: str, domain: str, resource: str) -> Jid:
@@ -104,9 +113,9 @@ def _join(local: str, domain: str, resource: str) -> Jid:
 
 
 def _prepare_local(text: str) -> str:
-    if _PLAIN_LOCAL.match(text):
+    if text.isascii() and _PLAIN_LOCAL.match(text := text.lower()):
         return text
-    prepared = _enforce(_USERNAME, text, "the name")
+    prepared = _enforce("UsernameCaseMapped", text, "the name")
     if not _FORBIDDEN_LOCAL.isdisjoint(prepared):
         raise JidError(f"the name {text[:80]!r} has a character that no address may have")
     return prepared
@@ -115,17 +124,19 @@ def _prepare_local(text: str) -> str:
 def _prepare_resource(text: str) -> str:
     if _PLAIN_RESOURCE.match(text):
         return text
-    return _enforce(_RESOURCE, text, "the resource")
+    return _enforce("OpaqueString", text, "the resource")
 
 
 def _prepare_domain(text: str) -> str:
-    if len(text) <= 253 and _PLAIN_DOMAIN.match(text):
-        return text
     text = text.removesuffix(".")
+    if len(text) <= 253 and text.isascii() and _PLAIN_DOMAIN.match(text := text.lower()):
+        return text
     if not text or len(text) > PART_LIMIT:
         raise JidError("the domain is empty or too long")
     if text.startswith("["):
         return _prepare_ipv6(text)
+    import idna
+
     try:
         # U-labels (RFC 7622 §3.2): compared as Unicode; uts46 maps case and width as registrars do.
         prepared = idna.decode(text, uts46=True)
@@ -144,9 +155,16 @@ def _prepare_ipv6(text: str) -> str:
         raise JidError(f"the domain {text[:80]!r} is not valid") from None
 
 
-def _enforce(profile, text: str, what: str) -> str:
+@cache
+def _profile(name: str):
+    from precis_i18n import get_profile
+
+    return get_profile(name)
+
+
+def _enforce(profile: str, text: str, what: str) -> str:
     try:
-        prepared = profile.enforce(text)
+        prepared = _profile(profile).enforce(text)
     except UnicodeEncodeError as error:
         raise JidError(f"{what} {text[:80]!r} is not valid: {error.reason}") from None
     if len(prepared.encode()) > PART_LIMIT:

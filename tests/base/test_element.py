@@ -12,9 +12,7 @@ OTHER = "urn:example:b"
 
 def test_an_element_is_built_by_its_shape():
     element = E("blocklist", NS, *(E("item", None, jid=jid) for jid in ("a@b", "c@d")), None, count="2", none=None)
-    assert write(element, "") == (
-        f"<blocklist xmlns='{NS}' count='2'><item jid='a@b'/><item jid='c@d'/></blocklist>"
-    )
+    assert write(element, "") == (f"<blocklist xmlns='{NS}' count='2'><item jid='a@b'/><item jid='c@d'/></blocklist>")
 
 
 def test_words_of_python_are_spelled_with_an_underscore():
@@ -73,7 +71,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cn
 elements = st.recursive(
     st.builds(lambda name, text: Element(name, NS, {}, [text] if text else []), names, texts),
     lambda inner: st.builds(
-        lambda name, ns, attrs, children: Element(name, ns, attrs, children),
+        Element,
         names,
         st.sampled_from([NS, OTHER, "jabber:client"]),
         st.dictionaries(names.filter(lambda name: not name.startswith("xml")), texts, max_size=3),

@@ -1,6 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from precis_i18n import get_profile
 
-from node.base.jid import Jid, JidError, make, parse
+from node.base.jid import Jid, JidError, _prepare_local, _prepare_resource, ascii_domain, make, parse
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,21 @@ def test_an_address_knows_its_parts():
     assert not jid.bare.full
 
 
+@given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=8))
+def test_ascii_is_prepared_as_precis_would(text):
+    for profile, prepare in (("UsernameCaseMapped", _prepare_local), ("OpaqueString", _prepare_resource)):
+        try:
+            wanted = get_profile(profile).enforce(text)
+        except UnicodeEncodeError:
+            wanted = None
+        if profile == "UsernameCaseMapped" and wanted and set(wanted) & set("\"&'/:<>@"):
+            wanted = None
+        try:
+            assert prepare(text) == wanted
+        except JidError:
+            assert wanted is None
+
+
 def test_an_address_is_its_text():
     jid = make("ann", "home.example", "phone")
     assert isinstance(jid, Jid)
@@ -85,3 +103,21 @@ def test_the_same_account_at_another_resource():
 
 def test_quotes_and_angles_in_a_resource_are_escaped_for_the_wire():
     assert parse("ann@home.example/<'&\">").wire == b"ann@home.example/&lt;&apos;&amp;&quot;&gt;"
+
+
+@pytest.mark.parametrize(
+    ("domain", "spelt"),
+    [
+        ("home.example", "home.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_a_domain_as_dns_spells_it(domain, spelt):
+    assert ascii_domain(parse(domain)) == spelt
+
+
+def test_a_domain_that_dns_cannot_spell():
+    with pytest.raises(JidError):
+        ascii_domain(parse("ü" * 70 + ".example"))

@@ -7,9 +7,7 @@ from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, St
 
 ANN = parse("ann@home.example/phone")
 PORCH = parse("porch@home.example/hw")
-SCOPES = {
-    ns: f"<s xmlns='{ns}' xmlns:stream='http://etherx.jabber.org/streams'>".encode() for ns in (CLIENT, SERVER)
-}
+SCOPES = {ns: f"<s xmlns='{ns}' xmlns:stream='http://etherx.jabber.org/streams'>".encode() for ns in (CLIENT, SERVER)}
 
 
 def came(name, inner, ns=CLIENT, portable=ANYWHERE, kinds=()):

@@ -1,0 +1,261 @@
+"""RFC 6121 §3 and appendix A: who asks to see whose presence, who grants, refuses and ends it.
+
+Both sides of a subscription keep their own half in their own roster. `outbound` and `inbound` are the tables
+of appendix A for one half; everything else here sends what they say. What is sent to the other side is sent
+after the commit, so nobody is told of a state that a crash would take back.
+"""
+
+import logging
+
+from node.base.errors import StanzaError
+from node.base.jid import Jid
+from node.base.stanza import Stanza
+from node.base.stored import pack, unpack
+from node.features.roster import Item, Rosters, Saving
+
+log = logging.getLogger(__name__)
+
+NEEDS = ("roster",)
+
+TYPES = ("subscribe", "subscribed", "unsubscribe", "unsubscribed")
+HELD_LIMIT = 100  # stanzas between two people while a commit of 20 ms is under way; more if the disk hangs
+REQUEST_LIMIT = 4096  # bytes of a request that are kept: a line of introduction and a nickname
+
+
+def setup(hub, options):
+    subscriptions = Subscriptions(hub)
+    hub.provide("subscription", subscriptions)
+    for name in ("message", "presence", "iq"):
+        hub.guard("leaving", name, subscriptions.hold_leaving)
+        hub.guard("arriving", name, subscriptions.hold_arriving)
+    hub.guard("leaving", "presence", subscriptions.leave)
+    hub.on("available", subscriptions.remind)
+    hub.on("contact removed", subscriptions.part)
+
+
+# The tables of appendix A: from the item and what is said to the new item and whether it is passed on.
+
+
+def outbound(item: Item, type: str) -> tuple[Item, bool]:
+    """A.2: the owner of the roster says `type` to the contact. The item then, and whether it is routed."""
+    if type == "subscribe":
+        return (item if item.sees else item._replace(ask=True)), True
+    if type == "unsubscribe":
+        return without(item, "to")._replace(ask=False), True
+    if type == "subscribed":
+        if item.pending_in:
+            return granted(item), True
+        return (item if item.seen else item._replace(approved=True)), False  # §3.4: pre-approval
+    # unsubscribed: A.2.4, where it may also take back a pre-approval, of which the contact knows nothing
+    refused = without(item, "from")._replace(request=None, approved=False)
+    return refused, item.seen or item.pending_in
+
+
+def inbound(item: Item, type: str, stanza: bytes = b"") -> tuple[Item, bool]:
+    """A.3: the contact says `type` to the owner. The item as it becomes, and whether the owner hears it."""
+    if type == "subscribe":
+        if item.seen or item.pending_in:
+            return item, False
+        if item.approved:
+            return granted(item), False
+        return item._replace(request=stanza), True
+    if type == "unsubscribe":
+        return without(item, "from")._replace(request=None), item.seen or item.pending_in
+    if type == "subscribed":
+        if item.sees or not item.ask:
+            return item, False
+        return item._replace(subscription=_UNION["to", item.subscription], ask=False), True
+    return without(item, "to")._replace(ask=False), item.sees or item.ask
+
+
+def granted(item: Item) -> Item:
+    """The contact sees the owner from now on; his request and a pre-approval have had their effect."""
+    return item._replace(subscription=_UNION["from", item.subscription], request=None, approved=False, listed=True)
+
+
+def without(item: Item, side: str) -> Item:
+    """The item when nobody looks in that direction any more."""
+    return item._replace(subscription=_DIFFERENCE.get((item.subscription, side), item.subscription))
+
+
+_UNION = {
+    ("to", "none"): "to",
+    ("to", "from"): "both",
+    ("from", "none"): "from",
+    ("from", "to"): "both",
+}
+_DIFFERENCE = {
+    ("to", "to"): "none",
+    ("from", "from"): "none",
+    ("both", "to"): "from",
+    ("both", "from"): "to",
+}
+
+
+class Subscriptions:
+    def __init__(self, hub):
+        self.hub = hub
+        self.rosters: Rosters = hub.need("roster")
+        # What follows a change that is being kept, by owner and contact.
+        self.held: dict[tuple[Jid, Jid], list] = {}
+
+    @property
+    def presence(self):
+        return self.hub.need("presence")  # set up after us
+
+    # The order between two addresses (RFC 6120 §10.1) is kept: what follows a change waits for its commit.
+
+    def hold_leaving(self, stanza, origin):
+        """Guard: what a client says to a contact after a change between the two."""
+        if not self.held or stanza.to is None:
+            return False
+        return self._hold((stanza.sender.bare, stanza.to.bare), stanza, origin)
+
+    def hold_arriving(self, stanza, origin):
+        """Guard: what a contact says after a change between the two."""
+        if not self.held:
+            return False
+        # No origin: it has passed the guards of its sender, and does not pass them twice.
+        return self._hold((stanza.to.bare, stanza.sender.bare), stanza, None)
+
+    def _hold(self, pair, stanza, origin):
+        held = self.held.get(pair)
+        if held is None:
+            return False
+        if len(held) >= HELD_LIMIT:
+            raise StanzaError("resource-constraint", "The disk is slow")
+        held.append((stanza, origin))
+        return True
+
+    def _when_kept(self, pair, saving, failed, effect, *what):
+        """Has the `effect` now when there is nothing to keep, else when it is kept."""
+        if saving is None:
+            effect(None, *what)
+            return
+        self.held[pair] = []
+        self.hub.spawn(self._wait(pair, saving, failed, effect, *what), "a subscription")
+
+    async def _wait(self, pair, saving, failed, effect, *what):
+        try:
+            await saving.done()
+            effect(saving, *what)
+        except StanzaError as error:
+            log.error("the subscription between %s and %s: %s", *pair, error)
+            failed(error)
+        finally:
+            for stanza, origin in self.held.pop(pair):
+                self.hub.route(stanza, origin)
+
+    def _keep(self, owner: Jid, old: Item, new: Item) -> Saving | None:
+        if new == old:
+            return None
+        if not new.listed and not new.pending_in:
+            return self.rosters.remove(owner, new.jid)
+        return self.rosters.put(owner, new)
+
+    # What the people of this node say
+
+    def leave(self, stanza, origin):
+        """Guard: what a client says of subscriptions goes out when it is kept, from his account (§3.1.2)."""
+        if stanza.type not in TYPES or stanza.to is None:
+            return False
+        contact, owner = stanza.to.bare, stanza.sender.bare
+        if contact == owner:  # everybody sees himself without asking (§4.2.2)
+            return True
+        old = self.rosters.items(owner).get(contact) or Item(contact, listed=False)
+        new, routed = outbound(old, stanza.type)
+        if new.ask or new.approved:
+            new = new._replace(listed=True)
+        saving = self._keep(owner, old, new)
+
+        def failed(error):
+            self.hub.refuse(stanza, error)
+
+        said = stanza.copy(sender=owner, to=contact)
+        self._when_kept((owner, contact), saving, failed, self.said, old, said, routed)
+        return True
+
+    def said(self, saving, old, stanza, routed):
+        """It is kept: now the contact may know."""
+        owner, contact = stanza.sender, stanza.to
+        if stanza.type == "unsubscribed" and old.seen:
+            self.presence.withdraw(owner, contact)  # §3.2.2: before he ceases to be a subscriber
+        if routed:
+            self.hub.route(stanza)
+        if saving:
+            saving.push()
+            self.hub.tell("roster", owner, contact)
+        if stanza.type == "subscribed" and routed:
+            self.presence.show(owner, contact)  # §3.1.5
+
+    def part(self, owner, item):
+        """§2.5.2: somebody has been taken off a roster; he is told, as far as anything tied the two."""
+        if item.seen:
+            self.presence.withdraw(owner, item.jid)
+        if item.sees or item.ask:
+            self.hub.route(Stanza("presence", type="unsubscribe", sender=owner, to=item.jid))
+        if item.seen or item.pending_in:
+            self.hub.route(Stanza("presence", type="unsubscribed", sender=owner, to=item.jid))
+
+    # What is said to the people of this node
+
+    def arrive(self, stanza, origin):
+        """A presence of one of TYPES has come for a local account."""
+        owner, contact = stanza.to.bare, stanza.sender.bare
+        if contact == owner:
+            return
+        stanza = stanza.copy(sender=contact, to=owner)  # §3.1.3: subscriptions are between accounts
+        old = self.rosters.items(owner).get(contact) or Item(contact, listed=False)
+        new, heard = inbound(old, stanza.type, kept_request(stanza))
+        if stanza.type == "unsubscribe" and not old.listed:
+            heard = False  # §3.3.3: of a request that was in no roster only the record is removed
+
+        def failed(error):
+            log.warning("%s: %s of %s is dropped: %s", owner, stanza.type, contact, error)
+
+        try:
+            saving = self._keep(owner, old, new)
+        except StanzaError as error:
+            failed(error)
+            return
+        self._when_kept((owner, contact), saving, failed, self.heard, old, new, stanza, heard)
+
+    def heard(self, saving, old, new, stanza, heard):
+        """It is kept: now the owner hears it, and the contact what follows from it."""
+        owner, contact = stanza.to, stanza.sender
+        if heard and stanza.type == "subscribe":
+            self.presence.deliver(stanza)  # §3.1.3: to all available resources
+        elif heard:
+            for session in self.rosters.interested_sessions(owner):
+                session.deliver(stanza)
+        if saving:
+            saving.push()
+            self.hub.tell("roster", owner, contact)
+        if stanza.type == "subscribe" and new.seen:
+            # §3.1.3 and §3.4.2: he is a subscriber already, or he was approved in advance.
+            self.hub.route(Stanza("presence", type="subscribed", sender=owner, to=contact))
+            self.presence.show(owner, contact)
+        elif stanza.type == "unsubscribe" and old.seen:
+            self.presence.withdraw(owner, contact)  # §3.3.3
+
+    # What waits for an answer
+
+    def remind(self, session, first):
+        """A resource has become available: it hears the requests that wait, until one answers (§3.1.3)."""
+        if not first:
+            return
+        owner = session.jid.bare
+        for item in list(self.rosters.items(owner).values()):
+            if item.request:
+                session.deliver(unpack(item.request))
+            if item.ask and len(self.hub.present[owner]) == 1:
+                # §3.1.2: ask again, for the request or its answer may have been lost.
+                self.hub.route(Stanza("presence", type="subscribe", sender=owner, to=item.jid))
+
+
+def kept_request(stanza: Stanza) -> bytes:
+    """The request as it is kept: with what it says in addition (§3.1.3), unless that is much."""
+    request = pack(stanza)
+    if len(request) <= REQUEST_LIMIT:
+        return request
+    return pack(Stanza("presence", type=stanza.type, id=stanza.id, sender=stanza.sender, to=stanza.to))
