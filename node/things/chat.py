@@ -1,0 +1,330 @@
+"""Talking to a thing in plain words: `status`, `lamp on`, `set dimmer 128`, `help`.
+
+Several popular phone clients have no other way to use a device (devices.md A5), so everything can be said,
+and whatever is said is answered: what is not understood with what might have been meant. A command is
+confirmed when the hardware has confirmed it, and not before.
+"""
+
+import logging
+import re
+
+from node.base.element import E
+from node.base.errors import StanzaError
+from node.base.jid import JidError, parse
+from node.base.stanza import CLIENT, Stanza, new_id
+from node.hub.thing import ControlError
+from node.things import words
+from node.things.late import late
+from node.things.once import Once
+
+log = logging.getLogger("hobnode")
+
+NEEDS = ("access", "followers", "control")
+
+RECEIPTS = "urn:xmpp:receipts"  # XEP-0184
+LONGEST = 500  # characters of a message that are looked at
+PUZZLED = 20  # a minute that one person is told "I do not know ...": two programs could go on for ever
+
+ON = frozenset(("on", "true", "yes", "1", "open", "start", "up"))
+OFF = frozenset(("off", "false", "no", "0", "close", "closed", "stop", "down"))
+
+
+def setup(hub, options):
+    hub.advertise(RECEIPTS, at="thing")
+    hub.on_stanza("message", Chat(hub).receive, at="thing")
+
+
+class Chat:
+    def __init__(self, hub):
+        self.hub = hub
+        self.access = hub.need("access")
+        self.followers = hub.need("followers")
+        self.control = hub.need("control")
+        self.once = Once(hub.loop)
+        self.puzzled: dict[str, int] = {}
+        self.minute = 0.0
+
+    def receive(self, message, origin):
+        """Answers a message that says something; others are chat states, or commands of programs."""
+        thing = self.hub.things[message.to.bare]
+        if message.type not in (None, "normal", "chat") or message.sender.bare in self.hub.things:
+            return
+        text = " ".join((message.body or "")[:LONGEST].split())
+        if not text:
+            self.control.overhear(message)
+            return
+        if message.id and message.has("request", RECEIPTS):
+            received = E("received", RECEIPTS, id=message.id)
+            self.hub.route(Stanza("message", received, sender=message.to, to=message.sender, type=message.type))
+        if self.once.outcome(message):
+            return
+        self.once.keep(message, True)
+        talk = Talk(self, thing, message)
+        answer = talk.about(text)
+        if isinstance(answer, str):
+            self.answer(message, answer)
+        elif answer is not None:
+            self.hub.spawn(self.answer_later(message, answer), f"{message.sender} talks to {thing.jid}")
+
+    async def answer_later(self, message, answer):
+        try:
+            self.answer(message, await answer)
+        except StanzaError as error:
+            self.answer(message, f"That did not work: {error.text or error.condition}")
+
+    def answer(self, message, text):
+        thread = message.child("thread", CLIENT)
+        self.hub.route(
+            Stanza(
+                "message",
+                E("body", None, text),
+                E("thread", None, thread.text) if thread else None,
+                type=message.type,
+                sender=message.to,
+                to=message.sender,
+                id=new_id(),
+            )
+        )
+
+    def may_be_puzzled(self, asker):
+        now = self.hub.loop.time()
+        if now >= self.minute + 60:
+            self.minute = now
+            self.puzzled.clear()
+        self.puzzled[asker] = self.puzzled.get(asker, 0) + 1
+        return self.puzzled[asker] <= PUZZLED
+
+
+class Talk:
+    """One message to a thing, and its answer: a text, or a coroutine that waits for the hardware first."""
+
+    def __init__(self, chat, thing, message):
+        self.chat = chat
+        self.access = chat.access
+        self.thing = thing
+        self.message = message
+        self.asker = message.sender
+
+    def about(self, text):
+        for pattern, method in GRAMMAR:
+            found = pattern.fullmatch(text)
+            if found:
+                return method(self, *found.groups())
+        return self.value(text) or self.phrase(text) or self.puzzled(text)
+
+    # Reading
+
+    def help(self):
+        thing, lines = self.thing, ["status: all readings", "??: with their times"]
+        field = next(iter(thing.fields.values()), None)
+        if field:
+            lines.append(f"{field.name}?: one reading")
+        if self.access.may_control(thing, self.asker):
+            lines += [f"{how_to_set(control)}" for control in thing.controls.values()]
+        lines.append("who: who may do what")
+        if self.access.is_owner(self.asker):
+            lines.append("approve ann@home.example, deny ann@home.example: who may follow me")
+        return "You can say:\n" + "\n".join(lines)
+
+    def status(self):
+        return self.readings([each for each in self.thing.fields.values() if each.category != "identity"], times=False)
+
+    def everything(self):
+        return self.readings(self.thing.fields.values(), times=True)
+
+    def readings(self, fields, times):
+        thing = self.thing
+        lines = [f"{thing.complaint()}."] if not thing.online else []
+        if thing.online and thing.stale and thing.last:
+            lines.append(f"No reading since {words.clock(thing.last)}.")
+        said = [self.reading(each, times) for each in fields if each.name in thing.readings]
+        return "\n".join(lines + (said or ["There is no reading yet."]))
+
+    def reading(self, field, times):
+        reading = self.thing.readings[field.name]
+        at = f" ({words.clock(reading.stamp)})" if times or not self.thing.online else ""
+        return f"{words.title(field)}: {words.value(field, reading.value)}{at}"
+
+    def value(self, text):
+        """`temperature`, `temperature?`, `temperature??`"""
+        name = text.rstrip("? ")
+        field = named(self.thing.fields, name)
+        if field is not None:
+            return self.readings([field], times=text.endswith("??"))
+        control = named(self.thing.controls, name)
+        return control and self.shown(control)
+
+    def shown(self, control):
+        field = self.thing.fields.get(control.name)
+        return self.readings([field], times=False) if field else f"You can say: {how_to_set(control)}"
+
+    # Setting
+
+    def set(self, text):
+        """`set front lamp on`, `set dimmer to 128`"""
+        return self.phrase(text) or self.value(text) or self.puzzled(f"set {text}")
+
+    def assign(self, name, text):
+        """`lamp:=on`; `lamp:=` shows"""
+        control = named(self.thing.controls, name)
+        if control is None:
+            return self.puzzled(name)
+        return self.command(control, text) if text else self.shown(control)
+
+    def phrase(self, text):
+        """A control's name and the value that follows it."""
+        parts = text.split()
+        for length in range(len(parts) - 1, 0, -1):
+            control = named(self.thing.controls, " ".join(parts[:length]))
+            if control is not None:
+                rest = parts[length:]
+                if rest[0] in ("to", "=") and rest[1:]:
+                    del rest[0]
+                return self.command(control, " ".join(rest))
+        return None
+
+    def command(self, control, text):
+        """What is answered at once when nothing is going to be done, else the doing."""
+        thing, title = self.thing, words.small(words.title(control))
+        try:
+            self.access.demand(thing, self.asker, f"chat {control.name} {text[:40]!r}")
+        except StanzaError:
+            return f"You may read me, but not control me.{ask_owner(self.access)}"
+        said = late(self.message)
+        if said is not None:
+            return (
+                f"You said this at {words.clock(said)} and it has arrived only now, "
+                f"so I did nothing with {title}. Say it again if you still mean it."
+            )
+        value = meant(control, text, thing.readings.get(control.name))
+        if value is None:
+            return f"I do not know how {title} is now. Say {control.name} on, or {control.name} off."
+        return self.carry_out(control, value)
+
+    async def carry_out(self, control, value):
+        thing, title, clock = self.thing, words.capital(words.title(control)), self.chat.hub.loop.time
+        begun = clock()
+        try:
+            await self.access.command(thing, {control.name: value}, self.asker, "chat")
+        except ControlError as error:
+            return error.text if error.type == "modify" else f"{title} was not changed. {error.text}"
+        done = words.value(control, thing.validate(control.name, value))
+        return f"{title} is {done} (took {clock() - begun:.1f} s)."
+
+    # Who
+
+    def who(self):
+        access, followers, thing = self.access, self.chat.followers, self.thing
+        if not access.is_owner(self.asker):
+            rights = "read and control" if access.may_control(thing, self.asker) else "read"
+            return f"You are {self.asker.bare}, and you may {rights} me."
+        control = [
+            *sorted(access.control.accounts),
+            *(f"@{domain}" for domain in sorted(access.control.domains)),
+        ]
+        lines = [
+            f"My followers: {', '.join(followers.followers(thing)) or 'nobody'}",
+            f"May control me: {', '.join(control)}",
+        ]
+        waiting = followers.waiting(thing)
+        return "\n".join(lines + ([f"Waiting for approval: {', '.join(waiting)}"] if waiting else []))
+
+    def approve(self, name):
+        return self.decide(name, self.chat.followers.approve, "follows me now", "does not wait for approval")
+
+    def deny(self, name):
+        return self.decide(name, self.chat.followers.deny, "does not follow me", "neither follows me nor waits")
+
+    def decide(self, name, act, done, absent):
+        thing, followers = self.thing, self.chat.followers
+        if not self.access.is_owner(self.asker):
+            log.warning("%s: %s may not decide about %r", thing.jid.local, self.asker, name)
+            return f"Only an owner can decide that.{ask_owner(self.access)}"
+        try:
+            jid = parse(name.removeprefix("xmpp:")).bare
+        except JidError:
+            return f"{name} is no address. Say for example: approve ann@home.example"
+        known = followers.waiting(thing)
+        if act == followers.deny:
+            known = known + followers.followers(thing)
+        if jid not in known:
+            return f"{jid} {absent}."
+        return self.decided(act, jid, done)
+
+    async def decided(self, act, jid, done):
+        await act(self.thing, jid)
+        return f"{jid} {done}."
+
+    # Neither
+
+    def puzzled(self, text):
+        if not self.chat.may_be_puzzled(self.asker.bare):
+            return None
+        thing = self.thing
+        known = {word: word for word in ("help", "status", "who", "approve", "deny", "set")}
+        for each in (*thing.fields.values(), *thing.controls.values()):
+            known[each.name.casefold()] = known[words.title(each).casefold()] = each.name
+        first = text.casefold().removeprefix("set ").split()[0]
+        from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
+
+        close = get_close_matches(text.casefold(), known, 1, 0.6) or get_close_matches(first, known, 1, 0.6)
+        guess = f"Did you mean {known[close[0]]}?" if close else "Say help to see what I know."
+        return f"I do not know “{text[:60]}”. {guess}"
+
+
+GRAMMAR = [
+    (re.compile(pattern, re.IGNORECASE), method)
+    for pattern, method in (
+        (r"(?:help|menu|hello|hi|#)[?!.]*", Talk.help),
+        (r"status[?]?|[?]", Talk.status),
+        (r"[?][?]", Talk.everything),
+        (r"who[?]?", Talk.who),
+        (r"approve (\S+)", Talk.approve),
+        (r"deny (\S+)", Talk.deny),
+        (r"(?:set )?(.+?) ?:= ?(.*)", Talk.assign),
+        (r"set (.+)", Talk.set),
+    )
+]
+
+
+def named(items, text):
+    """The field or control that somebody calls so, by name or label."""
+    text = text.casefold()
+    for each in items.values():
+        if text in (
+            each.name.casefold(),
+            words.title(each).casefold(),
+            each.name.casefold().replace("_", " "),
+        ):
+            return each
+    return None
+
+
+def meant(control, text, reading):
+    """The value that words mean for a control; None for a toggle of what is not known."""
+    plain = text.casefold().rstrip("!.")
+    if control.type == "boolean":
+        if plain == "toggle":
+            return reading and ("false" if reading.value == "true" else "true")
+        return "true" if plain in ON else "false" if plain in OFF else text
+    if control.type == "enum":
+        return next((each for each in control.options if each.casefold() == plain), text)
+    if control.type in ("integer", "quantity"):
+        number = text.removesuffix(control.unit).strip() if control.unit else text
+        return number.replace(",", ".") if number.count(",") == 1 and "." not in number else number
+    return text
+
+
+def how_to_set(control):
+    if control.type == "boolean":
+        return f"{control.name} on, {control.name} off, {control.name} toggle"
+    if control.options:
+        return f"set {control.name} {'|'.join(control.options)}"
+    unit = f" {control.unit}" if control.unit else ""
+    if control.minimum is not None and control.maximum is not None:
+        return f"set {control.name} {control.maximum} ({control.minimum}–{control.maximum}{unit})"
+    return f"set {control.name} …{unit}"
+
+
+def ask_owner(access):
+    return f" Ask {', '.join(access.owners)}." if access.owners else ""

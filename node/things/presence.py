@@ -1,0 +1,276 @@
+"""The presence of a thing: what its followers see in their contact lists, and who follows it.
+
+Presence is broadcast, over federation too, so a chattering sensor must not become a chattering contact:
+`show` changes at once, the status line at most once an interval, with the last value (PR-5). What was
+switched (a lamp, a door) is told at once, unless it chatters.
+"""
+
+import logging
+from asyncio import TimerHandle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from node.base import stamp
+from node.base.element import E
+from node.base.errors import StanzaError
+from node.base.jid import Jid
+from node.base.stanza import Stanza, new_id
+from node.hub.thing import Thing
+from node.things import words
+
+log = logging.getLogger("hobnode")
+
+NEEDS = ("roster", "caps", "access")
+
+IDLE = "urn:xmpp:idle:1"  # XEP-0319
+BURST = 5  # switchings told at once; each interval brings one more: a person plays with a lamp, a loose wire does
+TOLD = 10  # requests at one thing that an owner is told of; when more wait, somebody plays with us
+MOMENT = 1.0  # seconds: a command that is carried out sooner is not worth two presences to everybody
+
+
+@dataclass
+class Options:
+    interval: int = 60  # seconds from one change of a status line to the next
+
+    def __post_init__(self):
+        if self.interval < 1:
+            raise ValueError(f"interval must be 1 second or more, not {self.interval}")
+
+
+def setup(hub, options):
+    hub.provide("followers", Presences(hub, options))
+
+
+class Face:
+    """What the followers of one thing were told last, and what they are going to be told."""
+
+    __slots__ = ("begun", "paid", "said", "sent", "shape", "text", "timer")
+
+    def __init__(self) -> None:
+        self.shape: tuple[str | None, str | None] = ("unavailable", None)  # type and show
+        self.text = ""
+        self.said: Mapping[str, str] = {}  # values by field, as the status line had them
+        self.sent = float("-inf")  # when a number in it changed last; all times here are on the loop's clock
+        self.paid = float("-inf")  # until when the switchings that were told use up the interval
+        self.begun: float | None = None  # since when it is busy
+        self.timer: TimerHandle | None = None
+
+
+class Presences:
+    def __init__(self, hub, options):
+        self.hub = hub
+        self.interval = options.interval
+        self.roster = hub.need("roster")
+        self.caps = hub.need("caps")
+        self.access = hub.need("access")
+        self.faces: dict[Jid, Face] = {}
+        hub.on("thing", self.appeared)
+        hub.on("stopping", self.leave)
+        hub.on_stanza("presence", self.receive, at="thing")
+
+    def appeared(self, thing):
+        """Not told to anybody before it has been tried whether the hardware is there."""
+        face = self.faces[thing.jid] = Face()
+        face.text = thing.reason
+        thing.on_change(self.changed)
+
+    def leave(self):
+        """The node stops: who is elsewhere would go on seeing the last presence."""
+        for jid, face in self.faces.items():
+            set_timer(face, None)
+            if face.shape[0] is None:
+                status = E("status", None, "the node has been stopped")
+                self.tell(Stanza("presence", status, type="unavailable", sender=self.hub.things[jid].full))
+
+    # What is shown
+
+    def changed(self, thing: Thing, names: set[str]) -> None:
+        """Readings or state changed: the followers are told now, or later, or have been told already."""
+        face, now = self.faces[thing.jid], self.hub.loop.time()
+        shape, values = self.shape(thing, face, now), steady(thing, face.said)
+        text = status(thing, values)
+        if shape == face.shape and bool(values) == bool(face.said):
+            if text == face.text:
+                self.later(thing, face, now)
+                return
+            quick = switched(thing, values, face.said)
+            due = face.paid - (BURST - 1) * self.interval if quick else face.sent + self.interval
+            if now < due:
+                self.later(thing, face, now, due)
+                return
+            if quick:
+                face.paid = max(face.paid, now) + self.interval
+            else:
+                face.sent = now
+        face.shape, face.said, face.text = shape, values, text
+        self.later(thing, face, now)
+        self.tell(self.current(thing))
+
+    def shape(self, thing, face, now):
+        """PR-4: the type and the show of its presence."""
+        face.begun = (face.begun or now) if thing.busy else None
+        if not thing.online:
+            return ("unavailable", None)
+        if thing.alarm or (face.begun is not None and now >= face.begun + MOMENT):
+            return (None, "dnd")
+        return (None, "away" if thing.stale else None)
+
+    def later(self, thing, face, now, due=None):
+        """Looks again when the time has come: for a text that waits, or a command that takes long."""
+        if face.begun is not None and now < face.begun + MOMENT:
+            due = min(due or face.begun + MOMENT, face.begun + MOMENT)
+        set_timer(face, None if due is None else self.hub.loop.call_at(due, self.changed, thing, set()))
+
+    def current(self, thing: Thing) -> Stanza:
+        """The presence that followers see now, without `to`."""
+        face = self.faces[thing.jid]
+        type, show = face.shape
+        status = E("status", None, face.text) if face.text else None
+        if type == "unavailable":
+            return Stanza("presence", status, type=type, sender=thing.full)
+        return Stanza(
+            "presence",
+            E("show", None, show) if show else None,
+            status,
+            E("priority", None, "0"),  # PR-4: people write to it
+            self.caps.element(at="thing"),
+            E("idle", IDLE, since=stamp.format(thing.last)) if show == "away" and thing.last else None,
+            sender=thing.full,
+        )
+
+    def tell(self, presence):
+        """To all followers: serialised once, only `to` differs."""
+        for follower in self.roster.subscribers(presence.sender.bare):
+            self.hub.route(presence.copy(to=follower))
+
+    # Who follows (RFC 6121 §3, §4.3). Access has let in who may read, and strangers who ask to follow.
+
+    def receive(self, stanza, origin):
+        thing, asker = self.hub.things[stanza.to.bare], stanza.sender
+        if stanza.type == "probe":
+            self.probed(thing, asker)
+        elif stanza.type == "subscribe":
+            self.hub.spawn(self.asked(thing, asker.bare), f"{asker.bare} would follow {thing.jid}")
+        elif stanza.type == "unsubscribe":
+            self.hub.spawn(self.left(thing, asker.bare), f"{asker.bare} leaves {thing.jid}")
+        # The rest is nothing to a thing: it follows nobody.
+
+    def probed(self, thing, asker):
+        if self.roster.subscribed(thing.jid, asker.bare):
+            self.hub.route(self.current(thing).copy(to=asker))
+        else:  # one who may control it and believes that he follows it: RFC 6121 §4.3.2, first rule
+            self.send(thing, asker.bare, "unsubscribed")
+
+    async def asked(self, thing, asker):
+        if self.roster.subscribed(thing.jid, asker):
+            self.send(thing, asker, "subscribed")  # RFC 6121 §3.1.3: the first answer may have been lost
+            self.hub.route(self.current(thing).copy(to=asker))
+        elif self.access.may_follow(thing, asker):
+            await self.approve(thing, asker)
+        elif asker not in (waiting := self.waiting(thing)):
+            await self.wait(thing, asker, self.access.owners if len(waiting) < TOLD else [])
+
+    async def wait(self, thing, asker, owners):
+        """An owner has to say yes (PR-10); these are told."""
+        try:
+            await self.roster.set_pending(thing.jid, asker, True)
+        except StanzaError as error:
+            log.warning("%s: %s would like to follow, but cannot wait: %s", thing.jid.local, asker, error)
+            return
+        whom = " or ".join(self.access.owners) or "an owner, but [access] control names nobody of this node"
+        log.info("%s: %s would like to follow and waits for %s", thing.jid.local, asker, whom)
+        for owner in owners:
+            self.say(thing, owner, f'{asker} would like to follow me. Say "approve {asker}" or "deny {asker}".')
+
+    def waiting(self, thing: Thing) -> list[Jid]:
+        """Who has asked to follow and waits, sorted."""
+        return sorted(jid for jid, item in self.roster.items(thing.jid).items() if item.pending_in)
+
+    def followers(self, thing: Thing) -> list[Jid]:
+        """Who sees the presence and may read, sorted."""
+        return sorted(self.roster.subscribers(thing.jid))
+
+    async def approve(self, thing: Thing, asker: Jid) -> None:
+        """Makes `asker` (bare) a follower and greets him, once that is kept (D5). Raises StanzaError."""
+        await self.roster.set_subscription(thing.jid, asker, "from")
+        log.info("%s: %s follows", thing.jid.local, asker)
+        self.send(thing, asker, "subscribed")
+        self.hub.route(self.current(thing).copy(to=asker))
+        self.say(thing, asker, greeting(thing, self.access.may_control(thing, asker)))
+
+    async def deny(self, thing: Thing, asker: Jid) -> None:
+        """Refuses the request of `asker` (bare), or ends that he follows. Raises StanzaError."""
+        followed = self.roster.subscribed(thing.jid, asker)
+        await self.roster.set_subscription(thing.jid, asker, "none")
+        log.info("%s: %s %s", thing.jid.local, asker, "follows no longer" if followed else "may not follow")
+        if followed:
+            self.gone(thing, asker)
+        self.send(thing, asker, "unsubscribed")
+
+    async def left(self, thing, asker):
+        followed = self.roster.subscribed(thing.jid, asker)
+        await self.roster.set_subscription(thing.jid, asker, "none")
+        if followed:  # RFC 6121 §3.3.3
+            self.gone(thing, asker)
+
+    def gone(self, thing, asker):
+        self.hub.route(Stanza("presence", type="unavailable", sender=thing.full, to=asker))
+
+    def send(self, thing, contact, type):
+        self.hub.route(Stanza("presence", type=type, sender=thing.jid, to=contact))
+
+    def say(self, thing, contact, text):
+        body = E("body", None, text)
+        self.hub.route(Stanza("message", body, type="chat", sender=thing.full, to=contact, id=new_id()))
+
+
+def set_timer(face, timer):
+    """Has this timer (or none) in the place of the one before."""
+    if face.timer is not None:
+        face.timer.cancel()
+    face.timer = timer
+
+
+def steady(thing: Thing, said: Mapping[str, str]) -> dict[str, str]:
+    """The shown values; one that moved less than its deadband is still the one said last."""
+    values = {}
+    for name, field in thing.fields.items():
+        if field.shown and name in thing.readings:
+            value, before = thing.readings[name].value, said.get(name)
+            values[name] = before if before is not None and within(field.deadband, before, value) else value
+    return values
+
+
+def within(deadband, before, value):
+    try:
+        return deadband is not None and abs(Decimal(value) - Decimal(before)) < deadband
+    except InvalidOperation:
+        return False  # a text has no distance from another
+
+
+def switched(thing, values, said):
+    return any(
+        thing.fields[name].type in ("boolean", "enum") and said.get(name) != value for name, value in values.items()
+    )
+
+
+def status(thing: Thing, values: Mapping[str, str]) -> str:
+    """The status line: why it is gone, since when it is silent, or its values, what alarms first."""
+    if not thing.online:
+        return thing.reason
+    text = words.line(thing, values)
+    if thing.stale and thing.last:
+        return f"no reading since {words.clock(thing.last)}" + (f" (last {text})" if text else "")
+    if thing.alarm:
+        return f"⚠ {thing.alarm}" + (f" · {text}" if text else "")
+    return text or "no reading yet"
+
+
+def greeting(thing, control):
+    """What can be said, in examples of its own (devices.md A5)."""
+    field = next(iter(thing.fields.values()), None)
+    examples = ["status"] + ([f"{field.name}?"] if field else [])
+    for each in thing.controls.values() if control else ():
+        examples.append(words.example(each))
+    return f"Hello, I am {thing.label}. You can say: {' · '.join(examples[:4])} · help"

@@ -1,0 +1,260 @@
+"""Sensor data for machines: urn:nf/nfi/ieee:iot:sd:1.0 and XEP-0323, one readout in two spellings.
+
+The short dialect answers in the iq; XEP-0323 always accepts first and sends the data in a message (L-1). A
+readout for later (`when`) waits here, can be cancelled, and is lost when the node stops.
+"""
+
+import time
+from asyncio import TimerHandle
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from node.base import stamp
+from node.base.element import E, Element, write
+from node.base.errors import StanzaError
+from node.base.form import FormError, boolean, check
+from node.base.jid import Jid
+from node.base.stanza import Stanza
+from node.hub.thing import Field, Reading, Thing
+from node.things.dialects import Dialect, addressed, dialects
+
+NEEDS = ("access",)
+
+LEGACY = "urn:xmpp:iot:sensordata"
+
+FRAGMENT = 8000  # bytes of values in one stanza: with its envelope below the 10 kB that every server takes (SD-10)
+NAMES = 200  # field names in one request: more than a board has
+WAITING = 20  # readouts that wait at one thing: a few per follower; each costs a timer
+HORIZON = 7 * 86400  # seconds ahead that a readout may be ordered; the node was restarted by then
+
+
+def setup(hub, options):
+    sensor = Sensor(hub)
+    for dialect in dialects("sd", LEGACY):
+        hub.advertise(dialect.ns, at="thing")
+        hub.on_iq("get", "req", dialect.ns, sensor.asked, at="thing")
+        for type in ("get", "set"):  # the short dialect's table says set, XEP-0323 get, and code sends both
+            hub.on_iq(type, "cancel", dialect.ns, sensor.cancel, at="thing")
+        sensor.dialects[dialect.ns] = dialect
+
+
+@dataclass(slots=True)
+class Request:
+    """What somebody wants to read."""
+
+    dialect: Dialect
+    id: str  # unique for the one who asks (SD-2)
+    asker: Jid
+    address: Jid  # of the thing, as it was asked: it answers from there (L-5)
+    by_node: bool
+    categories: set[str] = field(default_factory=set)  # empty: all
+    names: set[str] = field(default_factory=set)  # empty: all; casefolded
+    begin: float | None = None
+    end: float | None = None
+    when: float | None = None
+
+
+class Sensor:
+    def __init__(self, hub):
+        self.hub = hub
+        self.access = hub.need("access")
+        self.dialects: dict[str, Dialect] = {}
+        self.waiting: dict[Jid, dict[tuple[Jid, str], TimerHandle]] = defaultdict(dict)
+
+    def asked(self, iq, origin):
+        """SD-2, SD-3, L-1: data at once, or the promise of data."""
+        thing, dialect = self.hub.things[iq.to.bare], self.dialects[iq.payload.ns]
+        request = understood(dialect, iq, thing.jid.local)
+        if request.when is not None and request.when > time.time():
+            self.order(thing, request)
+            return iq.reply(said(request, "accepted", queued="true"))
+        if not dialect.short:
+            # The answer first, then the data: whoever asked learns by it which data are his.
+            self.hub.route(iq.reply(said(request, "accepted")))
+            self.send(request, readout(thing, request))
+            return None
+        first, *rest = readout(thing, request)
+        if rest:
+            self.hub.route(iq.reply(first))
+            self.send(request, rest)
+            return None
+        return iq.reply(first)
+
+    def send(self, request, parts):
+        for part in parts:
+            self.hub.route(Stanza("message", part, sender=request.address, to=request.asker))
+
+    def order(self, thing, request):
+        """Keeps a readout for its time; the same id again takes the place of the one before."""
+        waiting, key = self.waiting[thing.jid], (request.asker, request.id)
+        self.drop(thing, key)
+        if len(waiting) >= WAITING:
+            raise StanzaError("resource-constraint", f"{WAITING} readouts wait here already.")
+        delay = request.when - time.time()
+        if delay > HORIZON:
+            raise StanzaError("bad-request", "A readout can be ordered for the next seven days.")
+        waiting[key] = self.hub.loop.call_later(delay, self.due, thing, request)
+
+    def due(self, thing, request):
+        self.drop(thing, (request.asker, request.id))
+        if self.access.may_read(thing, request.asker):  # may have been taken back since
+            self.send(request, [said(request, "started"), *readout(thing, request)])
+
+    def cancel(self, iq, origin):
+        """SD-9, L-2: an id that is not known is as good as cancelled."""
+        thing, dialect = self.hub.things[iq.to.bare], self.dialects[iq.payload.ns]
+        id = identified(dialect, iq.payload)
+        self.drop(thing, (iq.sender, id))
+        return iq.reply(None if dialect.short else E("cancelled", dialect.ns, seqnr=id))
+
+    def drop(self, thing, key):
+        timer = self.waiting[thing.jid].pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+
+# What is asked
+
+
+def understood(dialect: Dialect, iq: Stanza, node: str) -> Request:
+    """The request of an iq. Raises StanzaError: bad-request or item-not-found (SD-8, L-3)."""
+    asked = iq.payload
+    assert asked is not None and iq.sender is not None and iq.to is not None
+    request = Request(dialect, identified(dialect, asked), iq.sender, iq.to, addressed(dialect, asked, node))
+    fields = asked.findall(dialect.field)
+    if len(fields) > NAMES:
+        raise StanzaError("bad-request", f"At most {NAMES} fields in one request.")
+    request.names = {(each.get(dialect.name) or "").casefold() for each in fields}
+    try:
+        if not flag(asked, "all"):
+            request.categories = {name for key, name in dialect.flags.items() if flag(asked, key)}
+        request.begin, request.end, request.when = (moment(asked.get(key)) for key in ("from", "to", "when"))
+    except (FormError, ValueError) as error:
+        raise StanzaError("bad-request", str(error)) from None
+    return request
+
+
+def identified(dialect, asked):
+    id = asked.get("id" if dialect.short else "seqnr")
+    if not id or len(id) > 200:
+        raise StanzaError("bad-request", "A request needs an id of at most 200 characters.")
+    if not dialect.short:
+        try:
+            check(id, "xs:int")
+        except FormError:
+            raise StanzaError("bad-request", "seqnr must be a whole number.") from None
+    return id
+
+
+def flag(asked, key):
+    return key in asked.attrs and boolean(asked.attrs[key], key)
+
+
+def moment(text):
+    """A dateTime; XEP-0323 writes them without a zone too, which can only mean UTC."""
+    if text is None:
+        return None
+    try:
+        return stamp.parse(text)
+    except ValueError:
+        return stamp.parse(f"{text}Z")
+
+
+# What is answered
+
+
+def said(request, name, **attrs):
+    return E(name, request.dialect.ns, **{"id" if request.dialect.short else "seqnr": request.id}, **attrs)
+
+
+def readout(thing: Thing, request: Request) -> list[Element]:
+    """The readings asked for, in as many parts as it takes; what is wrong comes last (SD-7)."""
+    chosen = [
+        (thing.readings[name], each)
+        for name, each in thing.fields.items()
+        if name in thing.readings and wanted(request, each, thing.readings[name])
+    ]
+    parts = fragments([(reading.stamp, value(thing, request.dialect, each, reading)) for reading, each in chosen])
+    wrong = complaint(thing)
+    return short(thing, request, parts, wrong) if request.dialect.short else long(thing, request, parts, wrong)
+
+
+def wanted(request, field, reading):
+    return (
+        (not request.categories or field.category in request.categories)
+        and (not request.names or field.name.casefold() in request.names)
+        and (request.begin is None or reading.stamp >= request.begin)
+        and (request.end is None or reading.stamp <= request.end)
+    )
+
+
+def complaint(thing):
+    """Why there are no fresh values, if so."""
+    if not thing.online:
+        return thing.complaint()
+    if not thing.readings:
+        return "There is no reading yet."
+    return "There is no fresh reading." if thing.stale else None
+
+
+def value(thing: Thing, dialect: Dialect, field: Field, reading: Reading) -> Element:
+    """One value; its text is the sensor's, for its decimals are its precision."""
+    attrs = {dialect.name: field.name, dialect.value: reading.value, dialect.category(field.category): "true"}
+    attrs["ar" if dialect.short else "automaticReadout"] = "true"
+    if field.name in thing.controls:
+        attrs["ctr" if dialect.short else "writable"] = "true"
+    if field.type == "quantity":
+        attrs["u" if dialect.short else "unit"] = field.unit
+    if field.type == "enum":
+        attrs["t" if dialect.short else "dataType"] = field.name
+    return E(dialect.element(field.type, reading.value), dialect.ns, **attrs)
+
+
+def fragments(values: Iterable[tuple[float, Element]]) -> list[dict[str, list[Element]]]:
+    """Values by their time, oldest first, in parts that fit a stanza (SD-10); one part at least."""
+    parts: list[dict[str, list[Element]]] = [{}]
+    size = 0
+    for seconds, element in sorted(values, key=lambda pair: pair[0]):
+        length = len(write(element, element.ns or "").encode())
+        if size and size + length > FRAGMENT:
+            parts.append({})
+            size = 0
+        parts[-1].setdefault(stamp.format(seconds), []).append(element)
+        size += length
+    return parts
+
+
+def short(thing, request, parts, wrong):
+    """`resp`, the last one without `more` (SD-4, SD-6, SD-7)."""
+    ns, answers = request.dialect.ns, []
+    for number, part in enumerate(parts, 1):
+        last = number == len(parts)
+        stamps = [E("ts", ns, *values, v=at) for at, values in part.items()]
+        if last and wrong:
+            stamps.append(E("ts", ns, E("err", ns, wrong), v=stamp.now()))
+        if request.by_node:
+            stamps = [E("nd", ns, *stamps, id=thing.jid.local)]
+        answers.append(said_with(request, "resp", stamps, more=None if last else "true"))
+    return answers
+
+
+def long(thing, request, parts, wrong):
+    """`fields`, the last one `done`; where something is wrong, `failure` is the last (L-2)."""
+    ns, answers = request.dialect.ns, []
+    for number, part in enumerate(parts, 1):
+        last = number == len(parts) and not wrong
+        stamps = [E("timestamp", ns, *values, value=at) for at, values in part.items()]
+        node = E("node", ns, *stamps, nodeId=thing.jid.local)
+        if stamps or last:
+            answers.append(said_with(request, "fields", [node] if stamps else [], done="true" if last else None))
+    if wrong:
+        error = E("error", ns, wrong, nodeId=thing.jid.local, timestamp=stamp.now())
+        answers.append(said_with(request, "failure", [error], done="true"))
+    return answers
+
+
+def said_with(request, name, children, **attrs):
+    element = said(request, name, **attrs)
+    element.children.extend(children)
+    return element

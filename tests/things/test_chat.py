@@ -1,0 +1,274 @@
+"""Everything can be said in words, whatever is said is answered, and confirmed when it is done."""
+
+import re
+import time
+
+import pytest
+
+from node.base import stamp
+from node.base.element import escape
+from node.base.errors import StanzaError
+from node.things.access import Options
+from tests.conftest import Heard, settle
+from tests.things.conftest import stanza_of, until
+
+
+def ask(person, text, to="porch@hub.local", attributes="type='chat'", more="", number=[0]):  # noqa: B006
+    """Says it, and returns what is answered."""
+    number[0] += 1
+    body = f"<body>{escape(text)}</body>" if text is not None else ""
+    heard = person.says(f"<message to='{to}' id='m{number[0]}' {attributes}>{body}{more}</message>").heard
+    return [said(each) for each in heard if "<body>" in each]
+
+
+def said(xml):
+    body = re.search("<body>(.*)</body>", xml, re.DOTALL)[1]
+    return body.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+@pytest.mark.parametrize("text", ["status", "Status?", " ? ", "STATUS"])
+def test_status_tells_all_readings(ben, text):
+    assert ask(ben, text) == ["temperature: 21.40 °C\nhumidity: 48 %\nlamp: off"]
+
+
+def test_two_question_marks_tell_everything_with_its_time(ben):
+    (answer,) = ask(ben, "??")
+    assert re.fullmatch(r"temperature: 21.40 °C \(\d\d:\d\d\)\n.*\n.*\nserial: A1 \(\d\d:\d\d\)", answer)
+
+
+@pytest.mark.parametrize("text", ["temperature", "Temperature?", "TEMPERATURE ?"])
+def test_one_reading_by_its_name(ben, text):
+    assert ask(ben, text) == ["temperature: 21.40 °C"]
+
+
+@pytest.mark.parametrize("text", ["help", "Help!", "menu", "#", "hello"])
+def test_help_shows_what_this_person_may_say(ann, ben, text):
+    (to_ann,), (to_ben,) = ask(ann, text), ask(ben, text)
+    assert "lamp on, lamp off, lamp toggle" in to_ann
+    assert "set fade 4095 (0–4095 ms)" in to_ann
+    assert "set mode eco|Hot" in to_ann
+    assert "approve ann@home.example" in to_ann
+    assert "lamp on" not in to_ben
+    assert "approve" not in to_ben
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "answer"),
+    [
+        ("lamp on", ("lamp", "true"), "Lamp is on (took "),
+        ("Lamp ON!", ("lamp", "true"), "Lamp is on (took "),
+        ("lamp off", ("lamp", "false"), "Lamp is off (took "),
+        ("lamp toggle", ("lamp", "true"), "Lamp is on (took "),
+        ("set lamp on", ("lamp", "true"), "Lamp is on (took "),
+        ("lamp:=on", ("lamp", "true"), "Lamp is on (took "),
+        ("LAMP := 1", ("lamp", "true"), "Lamp is on (took "),
+        ("fade 300", ("fade", "300"), "Fade is 300 ms (took "),
+        ("set fade to 300 ms", ("fade", "300"), "Fade is 300 ms (took "),
+        ("fade = 300ms", ("fade", "300"), "Fade is 300 ms (took "),
+        ("set mode hot", ("mode", "Hot"), "Mode is Hot (took "),
+    ],
+)
+def test_a_control_is_set_in_words_and_confirmed(ann, board, text, written, answer):
+    (told,) = ask(ann, text)
+    assert board.written == [written]
+    assert told.startswith(answer)
+
+
+def test_a_command_is_confirmed_when_the_hardware_has_and_not_before(hub, ann, porch, board):
+    board.confirms.clear()
+    stanza = stanza_of("<message to='porch@hub.local/hw' type='chat' id='1'><body>lamp on</body></message>")
+    stanza.sender = ann.jid
+    hub.route(stanza, ann)
+    until(hub, lambda: porch.busy, come_to_rest=False)
+    assert ann.ears == []
+    board.confirms.set()
+    assert any("Lamp is on" in each for each in ann.heard)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("fade 5000", "Fade: a whole number from 0 to 4095."),
+        ("lamp maybe", "lamp: true or false."),
+        ("set mode cold", "mode: one of eco, Hot."),
+    ],
+)
+def test_a_value_that_a_control_cannot_have_is_answered_with_what_it_can(ann, board, text, answer):
+    assert ask(ann, text) == [answer]
+    assert board.written == []
+
+
+def test_a_board_that_is_gone_says_why_and_since_when(hub, ann, porch, board):
+    board.pull("USB cable gone: /dev/ttyUSB0")
+    until(hub, lambda: not porch.online)
+    ann.heard  # noqa: B018
+    offline = r"Porch is offline since \d\d:\d\d: USB cable gone: /dev/ttyUSB0"
+    (told,) = ask(ann, "lamp on")
+    assert re.fullmatch(rf"Lamp was not changed\. {offline}", told)
+    (told,) = ask(ann, "status")
+    assert re.match(rf"{offline}\.\ntemperature: 21\.40 °C \(\d\d:\d\d\)", told)
+
+
+def test_a_board_that_refuses_is_quoted(ann, board):
+    board.fault = "the relay is stuck"
+    assert ask(ann, "lamp on") == ["Lamp was not changed. Porch: the relay is stuck"]
+
+
+def test_a_follower_without_a_grant_is_told_whom_to_ask(ben, board, caplog):
+    assert ask(ben, "lamp on") == ["You may read me, but not control me. Ask ann@hub.local."]
+    assert board.written == []
+    assert "ben@hub.local/desk may not control it and was refused: chat lamp 'on'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [
+        ("temprature", "Did you mean temperature?"),
+        ("lmap on", "Did you mean lamp?"),
+        ("satus", "Did you mean status?"),
+        ("set fide 3", "Did you mean fade?"),
+        ("open sesame", "Say help to see what I know."),
+        ("set", "Did you mean set?"),
+        (":=", "Say help to see what I know."),
+        ("????", "Say help to see what I know."),
+    ],
+)
+def test_what_is_not_understood_is_answered_with_the_closest_match(ann, board, text, guess):
+    (answer,) = ask(ann, text)
+    assert answer == f"I do not know “{text}”. {guess}"
+    assert board.written == []
+
+
+def test_two_programs_that_puzzle_each_other_come_to_an_end(ann, later):
+    assert sum(len(ask(ann, "are you a robot?")) for _ in range(50)) == 20
+    assert ask(ann, "status") != []
+    later(61)
+    assert len(ask(ann, "are you a robot?")) == 1
+
+
+def test_the_answer_keeps_type_thread_and_address(ben):
+    (heard,) = ben.says(
+        "<message to='porch@hub.local/hw' type='chat' id='x'><body>humidity</body><thread>t1</thread></message>"
+    ).heard
+    assert Heard(re.sub(" id='[^']*'", "", heard)) == (
+        "<message from='porch@hub.local/hw' to='ben@hub.local/desk' type='chat'>"
+        "<body>humidity: 48 %</body><thread>t1</thread></message>"
+    )
+    (heard,) = ben.says("<message to='porch@hub.local'><body>humidity</body></message>").heard
+    assert Heard(re.sub(" id='[^']*'", "", heard)) == (
+        "<message from='porch@hub.local' to='ben@hub.local/desk'><body>humidity: 48 %</body></message>"
+    )
+
+
+@pytest.mark.parametrize("type", ["error", "groupchat", "headline"])
+def test_what_is_not_said_to_it_is_not_answered(ann, board, type):
+    assert ann.says(f"<message to='porch@hub.local' type='{type}'><body>lamp on</body></message>").heard == []
+    assert board.written == []
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
+        "<received xmlns='urn:xmpp:receipts' id='1'/>",
+        "<body/>",
+        "<body>  \n </body>",
+        "",
+    ],
+)
+def test_a_message_that_says_nothing_is_not_answered(ann, child):
+    assert ann.says(f"<message to='porch@hub.local' type='chat'>{child}</message>").heard == []
+
+
+def test_a_receipt_is_given_when_one_is_asked_for(ben):
+    receipt, answer = ben.says(
+        "<message to='porch@hub.local' type='chat' id='r1'><body>?</body><request xmlns='urn:xmpp:receipts'/></message>"
+    ).heard
+    assert receipt == (
+        "<message from='porch@hub.local' to='ben@hub.local/desk' type='chat'>"
+        "<received xmlns='urn:xmpp:receipts' id='r1'/></message>"
+    )
+    assert "temperature" in answer
+
+
+def test_a_command_that_was_said_long_ago_is_answered_and_not_carried_out(ann, board):
+    def delayed(seconds):
+        at = stamp.format(time.time() - seconds)
+        return f"<delay xmlns='urn:xmpp:delay' stamp='{at}'/>"
+
+    (answer,) = ask(ann, "lamp on", more=delayed(90))
+    assert "it has arrived only now, so I did nothing with lamp" in answer
+    assert board.written == []
+    assert ask(ann, "status", more=delayed(90)) != []
+    ask(ann, "lamp on", more=delayed(10))
+    ask(ann, "lamp off", more="<delay xmlns='urn:xmpp:delay' stamp='nonsense'/>")
+    assert board.written == [("lamp", "true"), ("lamp", "false")]
+
+
+def test_a_message_that_comes_twice_is_carried_out_once(ann, board, later):
+    message = "<message to='porch@hub.local' id='same' type='chat'><body>lamp toggle</body></message>"
+    ann.says(message).says(message)
+    assert board.written == [("lamp", "true")]
+    later(61)
+    ann.says(message)
+    assert len(board.written) == 2
+
+
+def test_different_commands_with_one_id_are_all_carried_out(ann, board):
+    for word in ("on", "off", "on"):
+        ann.says(f"<message to='porch@hub.local' id='1'><body>lamp {word}</body></message>")
+    assert board.written == [("lamp", "true"), ("lamp", "false"), ("lamp", "true")]
+
+
+def test_a_toggle_needs_to_know_what_is(ann, porch, board):
+    del porch.readings["lamp"]
+    assert ask(ann, "lamp toggle") == ["I do not know how lamp is now. Say lamp on, or lamp off."]
+    assert board.written == []
+
+
+def test_a_control_by_name_alone_shows_its_value_or_how_to_set_it(ann, porch, board):
+    assert ask(ann, "lamp:=") == ["lamp: off"]
+    assert ask(ann, "fade") == ["You can say: set fade 4095 (0–4095 ms)"]
+    assert ask(ann, "set mode") == ["You can say: set mode eco|Hot"]
+    assert board.written == []
+
+
+def test_who_tells_an_owner_all_and_others_their_rights(ann, ben):
+    assert ask(ben, "who") == ["You are ben@hub.local, and you may read me."]
+    assert ask(ann, "who?") == [
+        "My followers: ann@hub.local, ben@hub.local\nMay control me: ann@hub.local, @friend.example"
+    ]
+
+
+def test_only_an_owner_decides_who_follows(ann, ben, hub, porch, person):
+    eve = person("eve@hub.local/x").says("<presence to='porch@hub.local' type='subscribe'/>")
+    assert "Only an owner can decide that." in ask(ben, "approve eve@hub.local")[0]
+    assert "Waiting for approval: eve@hub.local" in ask(ann, "who")[-1]
+    assert ask(ann, "approve nobody@hub.local") == ["nobody@hub.local does not wait for approval."]
+    assert "is no address" in ask(ann, "approve @@")[0]
+    assert ask(ann, "approve xmpp:eve@hub.local")[-1] == "eve@hub.local follows me now."
+    assert hub.need("followers").waiting(porch) == []
+    settle(hub)
+    assert ask(eve, "humidity") == ["humidity: 48 %"]
+
+
+def test_a_decision_that_cannot_be_kept_is_told(ann, ben, hub, monkeypatch):
+    async def full(*_):
+        raise StanzaError("resource-constraint", "the disk is full")
+
+    monkeypatch.setattr(hub.need("roster"), "set_subscription", full)
+    assert ask(ann, "deny ben@hub.local") == ["That did not work: the disk is full"]
+
+
+def test_things_do_not_talk_to_each_other(hub, porch, board):
+    message = stanza_of("<message to='porch@hub.local' type='chat' id='1'><body>lamp on</body></message>")
+    message.sender = porch.full
+    hub.need("access").allow(Options(control=["@hub.local"]))
+    hub.route(message)
+    settle(hub)
+    assert board.written == []
+
+
+def test_a_long_message_is_looked_at_in_part(ann):
+    (answer,) = ask(ann, "x" * 10_000)
+    assert len(answer) < 200
