@@ -149,9 +149,7 @@ class Tty:
         self._allowed -= count
         if self._allowed <= 0:
             self._loop.remove_reader(self._fd)
-            self._resume = self._loop.call_at(
-                self._second + 1, self._loop.add_reader, self._fd, self._readable
-            )
+            self._resume = self._loop.call_at(self._second + 1, self._loop.add_reader, self._fd, self._readable)
 
     def _writable(self) -> None:
         try:

@@ -46,11 +46,10 @@ _CONDITIONS = {
     expat_errors.codes[expat_errors.XML_ERROR_INCORRECT_ENCODING]: "unsupported-encoding",
 }
 
+_CONTENT = (CLIENT, SERVER)
 _IQ_TYPES = frozenset(("get", "set", "result", "error"))
 _MESSAGE_TYPES = frozenset(("chat", "normal", "groupchat", "headline", "error"))
-_PRESENCE_TYPES = frozenset(
-    ("unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error")
-)
+_PRESENCE_TYPES = frozenset(("unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"))
 
 
 class Opening:
@@ -283,7 +282,7 @@ class _Reader:
             if prefix is not None or uri != self.framing._ns:
                 self.own_prefixes = self.own_prefixes or {}
                 self.own_prefixes[prefix or ""] = uri or ""
-        elif uri == CLIENT or uri == SERVER:
+        elif uri in _CONTENT:
             self.crossing = False
 
     def element_starts(self, name: str, attrs: dict[str, str]) -> None:
@@ -362,10 +361,14 @@ class _Reader:
         framing = self.framing
         scope = framing._scope
         if self.own_prefixes:
-            scope = scope[:-1] + b"".join(
-                f" xmlns{':' if prefix else ''}{prefix}='{escape_attribute(uri)}'".encode()
-                for prefix, uri in self.own_prefixes.items()
-            ) + b">"
+            scope = (
+                scope[:-1]
+                + b"".join(
+                    f" xmlns{':' if prefix else ''}{prefix}='{escape_attribute(uri)}'".encode()
+                    for prefix, uri in self.own_prefixes.items()
+                )
+                + b">"
+            )
         portable = NEVER
         if self.own_prefixes is None and not any(prefix in inner for prefix in framing._prefixes):
             portable = ANYWHERE if self.crossing else SAME_NAMESPACE

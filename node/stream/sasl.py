@@ -312,12 +312,7 @@ def _text(data: bytes | None) -> str:
 def _named(letters: str, fields: list[str]) -> bool:
     """Whether the first fields have these names, and all of them the form letter=value (RFC 5802 §5.1)."""
     for position, field in enumerate(fields):
-        if (
-            len(field) < 3
-            or field[1] != "="
-            or not (field[0].isascii() and field[0].isalpha())
-            or "\0" in field
-        ):
+        if len(field) < 3 or field[1] != "=" or not (field[0].isascii() and field[0].isalpha()) or "\0" in field:
             return False
         if position < len(letters) and field[0] != letters[position]:
             return False

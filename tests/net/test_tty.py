@@ -137,9 +137,7 @@ def test_a_flood_is_read_no_faster_than_the_limit(run, cable):
             await asyncio.sleep(0)
         while not ears.lines.empty():
             read += len(ears.lines.get_nowait()) + 1
-        assert (
-            tty.RATE <= read <= 2 * tty.RATE + 2 * tty.CHUNK
-        )  # 1.5 s: one whole second's and the next one's
+        assert tty.RATE <= read <= 2 * tty.RATE + 2 * tty.CHUNK  # 1.5 s: one whole second's and the next one's
         port.close()
 
     run(talk())

@@ -210,9 +210,7 @@ def test_a_prefix_of_the_stream_header_keeps_a_stanza_from_being_passed_on():
 
 
 def test_on_a_server_stream_children_are_known_by_the_clients_namespace():
-    header = (
-        f"<stream:stream xmlns='{SERVER}' xmlns:stream='{STREAM}' xmlns:db='jabber:server:dialback' version='1.0'>"
-    )
+    header = f"<stream:stream xmlns='{SERVER}' xmlns:stream='{STREAM}' xmlns:db='jabber:server:dialback' version='1.0'>"
     (message,) = opened(header=header).feed(b"<message><body>hi</body></message>")
     assert message.has("body", CLIENT)
     assert message.body == "hi"

@@ -86,25 +86,18 @@ def test_the_example_of_rfc_5802():
 
 def test_the_example_of_rfc_7677():
     keys = derive("SCRAM-SHA-256", "pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096)
-    exchange = Scram(
-        "SCRAM-SHA-256", HOST, lambda *_: keys, None, plus=False, nonce="%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
-    )
+    exchange = Scram("SCRAM-SHA-256", HOST, lambda *_: keys, None, plus=False, nonce="%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
     challenge = exchange.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")
-    assert challenge == (
-        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
-    )
+    assert challenge == (b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
     exchange.step(
-        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
-        b"p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
     )
     assert exchange.done and exchange.success_data == b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 
 def test_the_hash_of_the_offer_is_that_of_xep_0474():
     """The section "Full Example": SCRAM-SHA-1 and -PLUS, two binding types."""
-    listing = sasl._listing(
-        "sha1", ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"], ("tls-server-end-point", "tls-exporter")
-    )
+    listing = sasl._listing("sha1", ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"], ("tls-server-end-point", "tls-exporter"))
     assert listing == "G6k/rBLDqgOhRRaCuuatSDFkJ08="
 
 
@@ -121,9 +114,7 @@ def test_plain_is_not_offered_without_tls():
     assert failure(lambda: start("PLAIN", HOST, lookup, encrypted=False)) == "encryption-required"
 
 
-@pytest.mark.parametrize(
-    "mechanism", ["ANONYMOUS", "EXTERNAL", "", "scram-sha-1", "PLAIN-PLUS", "SCRAM-SHA-512"]
-)
+@pytest.mark.parametrize("mechanism", ["ANONYMOUS", "EXTERNAL", "", "scram-sha-1", "PLAIN-PLUS", "SCRAM-SHA-512"])
 def test_a_mechanism_that_was_not_offered_is_refused(mechanism):
     assert failure(begin, mechanism) == "invalid-mechanism"
 
@@ -422,9 +413,7 @@ def test_base64_goes_there_and_back():
     assert encode(b"") == ""
 
 
-@pytest.mark.parametrize(
-    "text", ["biws ", " biws", "bi\nws", "biw", "biws=", "==", "bi-_", "biws\u00e4", "QQ==QQ=="]
-)
+@pytest.mark.parametrize("text", ["biws ", " biws", "bi\nws", "biw", "biws=", "==", "bi-_", "biws\u00e4", "QQ==QQ=="])
 def test_base64_is_strict(text):
     assert failure(decode, text) == "incorrect-encoding"
 
