@@ -37,14 +37,8 @@ _COLUMNS = {
     for family, name in FAMILIES.items()
 }
 _ALL_COLUMNS = [column for columns in _COLUMNS.values() for column in columns]
-_READ = {
-    family: f"SELECT {', '.join(columns)} FROM users WHERE localpart = ?"
-    for family, columns in _COLUMNS.items()
-}
-_CREATE = (
-    f"INSERT INTO users (localpart, created, {', '.join(_ALL_COLUMNS)})"
-    f" VALUES (?, ?{', ?' * len(_ALL_COLUMNS)})"
-)
+_READ = {family: f"SELECT {', '.join(columns)} FROM users WHERE localpart = ?" for family, columns in _COLUMNS.items()}
+_CREATE = f"INSERT INTO users (localpart, created, {', '.join(_ALL_COLUMNS)}) VALUES (?, ?{', ?' * len(_ALL_COLUMNS)})"
 _CHANGE = f"UPDATE users SET {', '.join(f'{column} = ?' for column in _ALL_COLUMNS)} WHERE localpart = ?"
 _SIZES = {"SCRAM-SHA-256": 32, "SCRAM-SHA-1": 20}
 

@@ -119,9 +119,7 @@ def _unknown(name: str) -> str:
 def _name(table: Mapping[str, Any]) -> str:
     name = table.get("name")
     if not isinstance(name, str) or not _NAME.match(name):
-        raise ValueError(
-            f"{str(name)[:TEXT]!r} is no name: a letter, then at most 22 letters, digits, _ or -"
-        )
+        raise ValueError(f"{str(name)[:TEXT]!r} is no name: a letter, then at most 22 letters, digits, _ or -")
     return name
 
 

@@ -51,9 +51,7 @@ class Session(Protocol):
 class Hub:
     """The node's own domain (`host`), its accounts, things and sessions, and what handles their stanzas."""
 
-    def __init__(
-        self, host: Jid, store: "Store", accounts: "Accounts", loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, host: Jid, store: "Store", accounts: "Accounts", loop: asyncio.AbstractEventLoop) -> None:
         self.host = host
         self.store = store
         self.accounts = accounts
@@ -157,9 +155,10 @@ class Hub:
         `sender` is the true one by now: the port has stamped or checked it.
         """
         try:
-            if origin is not None and stanza.sender is not None and stanza.sender.domain == self.host:
-                if self._stopped("leaving", stanza, origin):
-                    return
+            sender = stanza.sender
+            ours = origin is not None and sender is not None and sender.domain == self.host
+            if ours and self._stopped("leaving", stanza, origin):
+                return
             to = stanza.to
             if to is None:
                 self._handle("self", stanza, origin)
@@ -266,11 +265,8 @@ class Hub:
 
     def missing(self, stanza: Stanza) -> None:
         """What everybody gets from an address that is not there, or that does not want to be seen."""
-        if stanza.name != "presence":
+        if stanza.name != "presence":  # of which none is answered: a probe must not tell a blocked one from a stranger
             self.refuse(stanza, StanzaError("service-unavailable"))
-        elif stanza.type == "probe":
-            # RFC 6121 §4.3.2: the same for an account that is not there and for one that does not share presence.
-            self.route(Stanza("presence", type="unsubscribed", to=stanza.sender, sender=stanza.to))
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
         """Sends the error answer; never to an error or a result (RFC 6120 §8.3.1)."""

@@ -76,8 +76,7 @@ def open_reader(path: Path, precious: bool) -> sqlite3.Connection:
             raise in_words(path, error) from error
         if precious:
             raise StoreError(
-                f"{path} is damaged ({error}):"
-                " put back a copy of it, or move it away to begin with an empty one"
+                f"{path} is damaged ({error}): put back a copy of it, or move it away to begin with an empty one"
             ) from error
         aside = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         log.warning("%s is damaged (%s): it is now %s, and we begin with an empty one", path, error, aside)

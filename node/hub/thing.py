@@ -22,7 +22,7 @@ log = logging.getLogger("hobnode")
 RESOURCE = "hw"  # the fixed resource: libraries such as Smack address a device by its full address
 OPEN_DEADLINE = 15  # seconds; a board that was reset by opening its port is deaf for two
 READ_DEADLINE = 10  # seconds; a DS18B20 takes one, a bus of them several
-COMMAND_DEADLINE = 5  # seconds until the hardware has confirmed; people do not wait longer for a lamp
+COMMAND_DEADLINE = 5  # seconds until the hardware has confirmed all of a command; nobody waits longer for a lamp
 CLOSE_DEADLINE = 5  # seconds
 FIRST_RETRY = 2  # seconds after the far end was lost; a cable is put back by hand
 LAST_RETRY = 30  # seconds between attempts at the most
@@ -189,18 +189,19 @@ class Thing:
                 if not self.online:
                     raise ControlError(name, "recipient-unavailable", "wait", self.complaint())
                 self._turn(busy=True)
+                deadline = asyncio.get_running_loop().time() + COMMAND_DEADLINE
                 for name, value in checked.items():
-                    await self._command(name, value)
+                    await self._command(name, value, deadline)
                     log.info("%s: %s set to %s by %s", self.jid.local, name, value, by)
         finally:
             self._waiting -= 1
             if not self._waiting:
                 self._turn(busy=False)
 
-    async def _command(self, name: str, value: str) -> None:
+    async def _command(self, name: str, value: str, deadline: float) -> None:
         before = self.readings.get(name)
         try:
-            async with asyncio.timeout(COMMAND_DEADLINE):
+            async with asyncio.timeout_at(deadline):
                 await self.driver.write(name, value)
         except DriverError as error:
             raise ControlError(name, "recipient-unavailable", "wait", f"{self.label}: {error}") from error
@@ -230,7 +231,9 @@ class Thing:
         known = {name: value for name, value in readings.items() if name in self.fields}
         if not known:
             return
-        changed = {name for name, value in known.items() if name not in self.readings or self.readings[name].value != value}
+        changed = {
+            name for name, value in known.items() if name not in self.readings or self.readings[name].value != value
+        }
         for name, value in known.items():
             self.readings[name] = Reading(value, stamp)
         self.last = stamp

@@ -125,11 +125,7 @@ def test_passwords_are_stretched_as_xep_0438_asks(monkeypatch):
 
 def test_an_unknown_name_has_keys_like_any_other_and_always_the_same(tmp_path):
     async def ask(accounts):
-        return {
-            (name, family): accounts.keys(name, family)
-            for name in ("tim", "tom")
-            for family in module.FAMILIES
-        }
+        return {(name, family): accounts.keys(name, family) for name in ("tim", "tom") for family in module.FAMILIES}
 
     first, after_restart = run(ask, tmp_path), run(ask, tmp_path)
     assert first == after_restart
@@ -157,9 +153,7 @@ def test_an_unknown_name_is_checked_as_long_as_a_known_one(tmp_path, monkeypatch
         derived.clear()
         await accounts.check("ann", "wrong")
         await accounts.check("tim", "wrong")
-        assert [(family, text, times) for family, text, _, times in derived] == [
-            ("SCRAM-SHA-256", "wrong", 50)
-        ] * 2
+        assert [(family, text, times) for family, text, _, times in derived] == [("SCRAM-SHA-256", "wrong", 50)] * 2
 
     run(test, tmp_path)
 

@@ -31,7 +31,9 @@ def asks(romeo, to="hub.local", type="get"):
 
 def test_what_a_handler_returns_is_the_answer(hub, romeo):
     hub.on_iq("get", "ping", NS, lambda iq, origin: iq.reply(E("pong", NS)))
-    assert asks(romeo) == [f"<iq type='result' id='1' to='romeo@hub.local/a' from='hub.local'><pong xmlns='{NS}'/></iq>"]
+    assert asks(romeo) == [
+        f"<iq type='result' id='1' to='romeo@hub.local/a' from='hub.local'><pong xmlns='{NS}'/></iq>"
+    ]
 
 
 def test_a_handler_may_wait(hub, romeo):
@@ -66,9 +68,7 @@ def test_a_handler_that_fails_is_logged_once_and_the_node_goes_on(hub, romeo, wa
         return 1 / 0
 
     hub.on_iq("get", "ping", NS, fail_later if waits else fail)
-    assert asks(romeo) == [
-        error("iq", "internal-server-error", "wait", to="romeo@hub.local/a", sender="hub.local")
-    ]
+    assert asks(romeo) == [error("iq", "internal-server-error", "wait", to="romeo@hub.local/a", sender="hub.local")]
     assert len([record for record in caplog.records if record.exc_info]) == 1
     assert len(asks(romeo)) == 1
 

@@ -223,9 +223,7 @@ def test_what_was_promised_survives_kill_9(tmp_path):
         promised |= set(map(int, whole.split()))
         kept = on_disk(tmp_path / "archive.db", "SELECT number FROM pair GROUP BY number HAVING count(*) = 2")
         assert promised <= set(kept)
-        halves = on_disk(
-            tmp_path / "archive.db", "SELECT number FROM pair GROUP BY number HAVING count(*) = 1"
-        )
+        halves = on_disk(tmp_path / "archive.db", "SELECT number FROM pair GROUP BY number HAVING count(*) = 1")
         assert halves == [], "one half of a pair"
 
 
@@ -441,9 +439,7 @@ def test_a_loss_that_nobody_waited_for_is_told_to_the_next_who_asks(tmp_path):
         (sqlite3.SQLITE_READONLY, "archive.db: the disk is read-only"),
     ],
 )
-def test_a_failed_commit_is_told_to_all_and_tried_again_for_nobody(
-    tmp_path, monkeypatch, caplog, code, words
-):
+def test_a_failed_commit_is_told_to_all_and_tried_again_for_nobody(tmp_path, monkeypatch, caplog, code, words):
     async def test(store):
         failing(code, 2, monkeypatch)
         for number in (1, 2):
@@ -526,9 +522,7 @@ asyncio.run(main())
 
 def test_a_disk_without_room_loses_nothing_that_was_promised_and_room_is_used_again(tmp_path):
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=child(), timeout=DEADLINE, check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=child(), timeout=DEADLINE, check=True)
     promised = list(map(int, done.stdout.split()))
     assert 1 < len(promised) < 100 and promised[-1] == 1000
     assert "archive.db: the disk" in done.stderr

@@ -1,0 +1,43 @@
+"""The command `hobnode`: which words there are, and which file answers each."""
+
+import argparse
+import importlib
+import sys
+
+from node import __version__
+from node.cli.trouble import Trouble
+from node.options import ConfigError
+
+# word → what `hobnode --help` says of it. The file of the same name has `arguments(parser)`, which sets
+# `carry_out`: a function from the parsed arguments to the exit code.
+COMMANDS = {
+    "up": "set everything up at the first run, then serve",
+    "run": "serve with the configuration of a file",
+    "user": "add, list and remove people, and set their passwords",
+    "thing": "list the things: how they are and what they read",
+    "check": "say in plain words what is in order and what is not",
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Carry out one command line (default: the process's own) and return its exit code: 0 is well,
+    1 is a no, 2 is a mistake in what was asked or configured."""
+    words = sys.argv[1:] if words is None else words
+    parser = argparse.ArgumentParser(prog="hobnode", description="A home messaging node for small hardware.")
+    parser.add_argument("--version", action="version", version=f"hobnode {__version__}")
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = choices.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name in words:  # only the file that is wanted is loaded: its imports are the node's memory
+            importlib.import_module(f"node.cli.{name}").arguments(command)
+    arguments = parser.parse_args(words)
+    try:
+        return arguments.carry_out(arguments)
+    except ConfigError as mistake:
+        print(mistake, file=sys.stderr)
+        return 2
+    except Trouble as trouble:
+        print(f"hobnode: {trouble}", file=sys.stderr)
+        return trouble.exit_code
+    except KeyboardInterrupt:
+        return 130  # as the shell has it: 128 and the number of SIGINT

@@ -1,0 +1,71 @@
+"""What a node needs before it serves: free ports, a directory, a certificate. Looks first, then makes."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from node.cli.trouble import Trouble
+from node.config import Config
+from node.hub.store import StoreError
+from node.net import certificate, listener, tls
+from node.ports import control
+
+
+def look(config: Config) -> None:
+    """Whether this node can serve. Changes nothing; raises Trouble with the first reason why not."""
+    _look_at_directory(config.data)
+    if control.is_running(config.data):
+        raise Trouble(f"a node is already running on {config.data}")
+    _look_at_certificate(config)
+    for name, port in config.listen.ports.items():
+        try:
+            listener.look(config.listen.address, port)
+        except listener.ListenError as error:
+            raise Trouble(f"[listen] {name}: {error}") from error
+
+
+def make(config: Config) -> None:
+    """Make what is missing: the directory and, unless [tls] names one, a certificate. Raises Trouble."""
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Trouble(f"data: {config.data} cannot be made: {error.strerror}") from error
+    if not config.certificate.exists():
+        try:
+            certificate.make(config.domain, config.certificate, config.key)
+        except certificate.CertificateError as error:
+            raise Trouble(str(error)) from error
+
+
+def serve(config: Config, announce: Callable[[], None] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after an orderly end. Raises Trouble for what only showed now."""
+    from node.app import serve as serve_until_stopped  # not before all is well: a mistake is answered at once
+
+    try:
+        return asyncio.run(serve_until_stopped(config, announce))
+    except (StoreError, listener.ListenError, certificate.CertificateError) as error:
+        raise Trouble(str(error)) from error
+
+
+def _look_at_directory(data: Path) -> None:
+    if data.exists():
+        owner = data.stat().st_uid
+        if owner != os.geteuid():
+            # Files that root makes in somebody else's directory would lock that somebody out.
+            raise Trouble(f"data: {data} belongs to user {owner}; run the node as that user")
+        if not os.access(data, os.W_OK | os.X_OK):
+            raise Trouble(f"data: {data} cannot be written to")
+        return
+    above = next(folder for folder in data.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise Trouble(f"data: {data} cannot be made: {above} cannot be written to")
+
+
+def _look_at_certificate(config: Config) -> None:
+    if not config.certificate.exists() and config.tls.certificate is None:
+        return
+    try:
+        tls.Identity(config.certificate, config.key)
+    except certificate.CertificateError as error:
+        raise Trouble(str(error)) from error

@@ -1,0 +1,60 @@
+"""hobnode thing: what is attached to the node, how it is and what it reads."""
+
+import sys
+import time
+from pathlib import Path
+
+from node.cli import office
+from node.cli.log import escaped
+from node.config import Config, load
+from node.ports.control import NotRunning
+
+HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
+CELL = 1000  # characters; forty readings fit
+
+
+def arguments(parser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    summary = "list the things: name, driver, state, readings"
+    action = actions.add_parser("list", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+    action.set_defaults(carry_out=show)
+
+
+def show(given) -> int:
+    """Print the table; how a thing is only a running node knows."""
+    config = load(given.config)
+    try:
+        found = {thing["name"]: thing for thing in office.ask_running(config, "thing-list")}
+    except NotRunning:
+        print("the node is not running; this is what it would have:", file=sys.stderr)
+        found = None
+    _print_table([HEADER, *(_row(config, name, found) for name in config.things)])
+    return 0
+
+
+def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, str]:
+    configured = config.things[name]
+    driver = f"{configured.driver} ({configured.board.name})" if configured.board else configured.driver
+    if found is None:
+        return name, driver, "not running", ""
+    if name not in found:
+        return name, driver, "not loaded", "configured after the node was started"
+    thing = found[name]
+    if thing["state"] == "offline":
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(thing["since"]))
+        return name, driver, "offline", f"since {since}: {thing['reason']}"
+    return name, driver, thing["state"], ", ".join(map(_reading, thing["readings"]))
+
+
+def _reading(reading: dict) -> str:
+    unit = f" {reading['unit']}" if reading["unit"] else ""
+    return f"{reading['label'] or reading['name']} {reading['value']}{unit}"
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    for row in rows:
+        # A board's words are a stranger's.
+        cells = (escaped(cell, CELL).ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,181 @@
+"""hobnode up: everything at the first run, and how to log in; afterwards it just serves."""
+
+import asyncio
+import getpass
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from node.base import jid
+from node.cli import ground, log
+from node.cli.trouble import Trouble
+from node.config import Config, load
+from node.hub.accounts import AccountError, Accounts
+from node.hub.store import Store, StoreError
+from node.net import certificate
+
+FILE = "hobnode.toml"
+FIRST = """\
+# The configuration of this node; README.md has a table of all options.
+domain = "{domain}"
+
+[access]
+# Who may control the things, and whose wish to see them is granted without asking:
+# "ann@home.example" is a person, "@home.example" is everybody with an account there.
+control = ["{owner}"]
+approve = ["@{domain}"]
+"""
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like another when read from a screen
+GROUPS, GROUP = 4, 4  # 79 bits, to be typed on a phone once
+PEOPLE = range(1000, 60000)  # Debian's user ids for people; the others are services
+QR_WAIT = 60  # seconds; a Pi Zero needs five
+
+
+def arguments(parser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help=f"where all is kept (default: {_data()})")
+    parser.add_argument("--domain", metavar="NAME", help=f"the part after the @ (default: {_domain()})")
+    log.arguments(parser)
+    parser.set_defaults(carry_out=run)
+
+
+def run(given) -> int:
+    """Set up what is missing, say how to log in, serve until SIGTERM or SIGINT; 0 after an orderly end."""
+    log.start(log.level(given))
+    data = (given.data or _data()).absolute()
+    config, text = _configuration(data / FILE, given.domain)
+    ground.look(config)
+    if text:
+        _keep(config.path, text)  # before the certificate, which is for the domain that it names
+    ground.make(config)
+    owner = _owner(config.domain)
+    # A password has no place in the journal; there, the administrator makes the account.
+    password = None if log.is_the_journal(sys.stdout) else asyncio.run(_first_account(config, owner))
+    _greet(config, owner, password)
+    return ground.serve(config, _announce)
+
+
+def _configuration(file: Path, domain: str | None) -> tuple[Config, str]:
+    """The configuration, and the text to keep for it when there is none yet. Changes nothing."""
+    if file.exists():
+        config = load(file)
+        if domain is not None and str(_prepared(domain)) != config.domain:
+            raise Trouble(f"{file} says that this is {config.domain}; another --domain needs another --data")
+        return config, ""
+    domain = str(_prepared(_domain() if domain is None else domain))
+    text = FIRST.format(domain=domain, owner=_owner(domain))
+    return load(file, text), text
+
+
+def _prepared(domain: str) -> jid.Jid:
+    try:
+        return jid.make("", domain)
+    except jid.JidError as error:
+        raise Trouble(f"--domain {domain!r}: {error}") from error
+
+
+def _keep(file: Path, text: str) -> None:
+    """Whole or not at all, whenever the power fails. Raises Trouble."""
+    half = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with half.open("w", encoding="utf-8") as writing:
+            writing.write(text)
+            writing.flush()
+            os.fsync(writing.fileno())
+        half.replace(file)
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written: {error.strerror}") from error
+
+
+async def _first_account(config: Config, owner: jid.Jid) -> str | None:
+    """Make an account where there is none; its password, or None if nothing was to do."""
+    try:
+        with closing(Store(config.data, asyncio.get_running_loop())) as store:
+            accounts = Accounts(store.accounts, config.domain)
+            if accounts.names():
+                return None
+            password = "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP)) for _ in range(GROUPS))
+            await accounts.create(owner.local, password)
+            return password
+    except (StoreError, AccountError) as error:
+        raise Trouble(str(error)) from error
+
+
+def _greet(config: Config, owner: jid.Jid, password: str | None) -> None:
+    if password is None:
+        print(f"hobnode: {config.domain}, configured in {config.path}")
+        if log.is_the_journal(sys.stdout):
+            print(f"hobnode: the owner's account is made by: hobnode user add {owner} --config {config.path}")
+        sys.stdout.flush()
+        return
+    ways = [
+        f"{port} ({how})"
+        for port, how in ((config.listen.client, "STARTTLS"), (config.listen.client_tls, "direct TLS"))
+        if port
+    ]
+    print(f"""
+This is {config.domain}. All that it keeps is in {config.data}
+
+  Log in with any XMPP client:
+
+  address      {owner}
+  password     {password}    (shown this once)
+  server       {config.listen.address or _address()}, port {" or ".join(ways)}
+  certificate  SHA-256 {certificate.fingerprint(config.certificate)}
+               (made here: the client asks once whether to trust it; compare)
+
+{_qr(f"xmpp:{owner}")}
+  Then add the contact hub@{config.domain}: this machine. More people, another password:
+  hobnode user add NAME@{config.domain} --config {config.path}
+  hobnode user passwd {owner} --config {config.path}
+""")
+    sys.stdout.flush()
+
+
+def _announce() -> None:
+    print("hobnode: ready; Ctrl-C stops it", flush=True)
+
+
+def _qr(text: str) -> str:
+    """The text as a QR code for the terminal; '' if it cannot be drawn or shown."""
+    command = [sys.executable, "-m", "node.cli.qr", text]
+    try:
+        drawn = subprocess.run(command, capture_output=True, timeout=QR_WAIT, check=True).stdout.decode()
+        drawn.encode(sys.stdout.encoding or "ascii")
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        return ""
+    return drawn
+
+
+def _data() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "hobnode"
+
+
+def _domain() -> str:
+    """NAME.local: what this machine is called on its network, without any DNS (mDNS, RFC 6762)."""
+    name = socket.gethostname().partition(".")[0].lower().replace("_", "-").strip("-")
+    return f"{name if name and name != 'localhost' else 'hobnode'}.local"
+
+
+def _owner(domain: str) -> jid.Jid:
+    """The address for the person who sets this up: the name of the login, if it is a person's."""
+    try:
+        name = getpass.getuser() if os.getuid() in PEOPLE else "owner"
+        address = jid.make(name, domain)
+        return address if address.local != "hub" else jid.make("owner", domain)
+    except (OSError, KeyError, jid.JidError):
+        return jid.make("owner", domain)
+
+
+def _address() -> str:
+    """The address by which this machine is found on its network; its name if it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # RFC 5737: nobody's address. Nothing is sent: the route is asked for
+        except OSError:
+            return socket.gethostname()
+        return asking.getsockname()[0]

@@ -1,0 +1,241 @@
+"""The node's configuration: one TOML file, read whole and checked before anything is changed."""
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from node.base import jid
+from node.hub import board as boards
+from node.options import ConfigError, Table, build, read
+from node.ports.link import Peer
+
+__all__ = ["Config", "ConfigError", "Listen", "Peer", "Thing", "Tls", "load"]
+
+# Where the file of a table `[name]` may lie: node/features/name.py or node/things/name.py; and one of a port.
+FLOORS = ("features", "things")
+PORTS = {"limits": ["ports"]}
+OWN_NAMES = ("domain", "data", "listen", "thing", "federation", "tls")
+PORT_LIMIT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the node is reached. A port of 0 is off."""
+
+    address: str = ""  # every address of the machine
+    client: int = 5222
+    client_tls: int = 5223
+    server: int = 5269
+
+    def __post_init__(self):
+        ports = {name: getattr(self, name) for name in ("client", "client_tls", "server")}
+        for name, port in ports.items():
+            if not 0 <= port <= PORT_LIMIT:
+                raise ValueError(f"{name} must be a port from 1 to {PORT_LIMIT}, or 0 for off, not {port}")
+            for other, same in ports.items():
+                if other != name and port and same == port:
+                    raise ValueError(f"{name} and {other} cannot both have port {port}")
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that are on, by name."""
+        named = {"client": self.client, "client_tls": self.client_tls, "server": self.server}
+        return {name: port for name, port in named.items() if port}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A certificate of one's own; without it the node makes one in its data directory."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self):
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("needs both, certificate and key")
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing as configured; `options` is an instance of the driver's own `Options`."""
+
+    name: str  # the localpart of its address
+    driver: str
+    options: Any
+    label: str = ""
+    board: boards.Board | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that the file says, checked; paths are absolute."""
+
+    path: Path
+    domain: str
+    data: Path
+    listen: Listen = Listen()
+    tls: Tls = Tls()
+    peers: dict[str, Peer] = field(default_factory=dict)
+    things: dict[str, Thing] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)  # 'access' → an instance of its file's Options
+
+    def options(self, module: ModuleType) -> Any:
+        """What the file says for a feature or a face, its defaults where the file is silent, or None."""
+        made = getattr(module, "Options", None)
+        if made is None:
+            return None
+        said = self.tables.get(module.__name__.rpartition(".")[2])
+        return said if isinstance(said, made) else made()
+
+    @property
+    def certificate(self) -> Path:
+        return self.tls.certificate or self.data / "certificate.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.tls.key or self.data / "key.pem"
+
+
+def load(path: Path, text: str | None = None) -> Config:
+    """Read and check the file, or `text` as if it stood there. Raises ConfigError.
+
+    Of the drivers only those that are configured get imported.
+    """
+    table = read(path, text)
+    files = _files(*FLOORS) | PORTS
+    for key, value in table.values.items():
+        if key not in OWN_NAMES and key not in files:
+            raise table.unknown(key, [*OWN_NAMES, *files])
+        if key not in ("domain", "data") and not isinstance(value, dict):
+            raise table.wrong(key, f"a table, [{key}]")
+    domain = _domain(table, "domain")
+    tls = build(Tls, table.inside("tls"))
+    for name, file in (("certificate", tls.certificate), ("key", tls.key)):
+        if file is not None and not file.is_file():
+            raise table.inside("tls").mistake(f"[tls] {name}: there is no file {file}", name)
+    return Config(
+        path=path.absolute(),
+        domain=domain,
+        data=_data(table),
+        listen=build(Listen, table.inside("listen")),
+        tls=tls,
+        peers=_peers(table.inside("federation"), domain),
+        things=_things(table.inside("thing"), domain),
+        tables={
+            key: build(_options_of(key, *files[key]), table.inside(key)) for key in table.values if key not in OWN_NAMES
+        },
+    )
+
+
+def _domain(table: Table, key: str) -> str:
+    if key not in table.values:
+        raise table.mistake(f"{table.title} needs {key!r}, the part after the @ of every address")
+    if not isinstance(table.values[key], str):
+        raise table.wrong(key, "a text")
+    try:
+        return str(jid.make("", table.values[key]))
+    except jid.JidError as error:
+        raise table.mistake(f"{key}: {error}", key) from error
+
+
+def _data(table: Table) -> Path:
+    """Beside the file, if the file does not say where."""
+    named = table.values.get("data", ".")
+    if not isinstance(named, str):
+        raise table.wrong("data", "a path in quotes")
+    data = (table.file.parent / os.path.expanduser(named)).absolute()
+    if data.exists() and not data.is_dir():
+        raise table.mistake(f"data: {data} is not a directory", "data")
+    return data
+
+
+def _peers(federation: Table, domain: str) -> dict[str, Peer]:
+    for key in federation.values:
+        if key != "peers":
+            raise federation.unknown(key, ["peers"])
+    peers = federation.inside("peers")
+    found = {}
+    for name in peers.values:
+        try:
+            prepared = str(jid.make("", name))
+        except jid.JidError as error:
+            raise peers.mistake(f"{peers.inside(name).title}: {error}", name) from error
+        if prepared == domain:
+            raise peers.mistake(f"{peers.inside(name).title} is this node itself", name)
+        found[prepared] = build(Peer, peers.inside(name))
+    return found
+
+
+def _things(table: Table, domain: str) -> dict[str, Thing]:
+    """The configured things, and the machine itself as `hub`, which is there without a word."""
+    found: dict[str, Thing] = {}
+    for name in table.values:
+        try:
+            prepared = jid.make(name, domain).local
+        except jid.JidError as error:
+            raise table.mistake(f"{table.inside(name).title} cannot be an address: {error}", name) from error
+        if prepared in found:
+            raise table.mistake(f"{table.inside(name).title} is the address of another thing too", name)
+        found[prepared] = _thing(prepared, table.inside(name))
+    if "hub" not in found:
+        found["hub"] = _thing("hub", Table({}, table.file, {}, (*table.path, "hub")))
+    return found
+
+
+def _thing(name: str, table: Table) -> Thing:
+    own = {key: table.values.get(key, "") for key in ("name", "board", "driver")}
+    for key, value in own.items():
+        if not isinstance(value, str):
+            raise table.wrong(key, "a text")
+    board = None
+    if own["board"]:
+        if own["driver"]:
+            raise table.mistake(f"{table.title} has a board, which names the driver: leave 'driver' out", "driver")
+        try:
+            board = boards.load(own["board"])
+        except boards.BoardError as error:
+            raise table.mistake(f"{table.title} board: {error}", "board") from error
+    driver = board.driver if board else own["driver"] or ("linux" if name == "hub" else "")
+    if not driver:
+        raise table.mistake(f"{table.title} needs 'board' or 'driver'")
+    if driver not in _files("drivers"):
+        known = ", ".join(_files("drivers"))
+        raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
+    rest = table.without(*own)
+    if board:
+        rest.values = board.options | rest.values  # the board knows its speed, the house its port
+    try:
+        options = build(_options_of(driver, "drivers"), rest, also_known=own)
+    except ImportError as error:
+        missing = f"{table.title}: the driver {driver!r} needs the Python package {error.name!r}"
+        raise table.mistake(missing, "driver") from error
+    return Thing(name, driver, options, own["name"], board)
+
+
+def _options_of(name: str, *floors: str) -> type:
+    """The class `Options` of the file NAME, on the first floor where it has one. Raises ImportError."""
+    for floor in floors:
+        found = getattr(importlib.import_module(f"node.{floor}.{name}"), "Options", None)
+        if found is not None:
+            return found
+    return _NoOptions
+
+
+def _files(*floors: str) -> dict[str, list[str]]:
+    """The names of the files on these floors, each with its floors."""
+    here = Path(__file__).parent
+    found: dict[str, list[str]] = {}
+    for floor in floors:
+        for file in sorted((here / floor).iterdir()):
+            name = file.name.removesuffix(".py")
+            if name.isidentifier() and not name.startswith("_"):
+                found.setdefault(name, []).append(floor)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _NoOptions:
+    """For a file that has nothing to choose."""

@@ -1,0 +1,114 @@
+"""What the administrator may ask of the node: people are added and removed, things are looked at."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from node.base.errors import StreamError
+from node.base.jid import make
+from node.hub.accounts import AccountError
+from node.hub.hub import Hub
+from node.hub.store import StoreError
+from node.hub.thing import Thing
+from node.ports.control import Handler, Refused
+
+
+def requests(hub: Hub) -> Mapping[str, Handler]:
+    """The handlers for `Control`. Each answers when what it changed is on disk.
+
+    - user-add {name, password} → the address
+    - user-passwd {name, password} → the address; whoever is logged in has to log in anew
+    - user-remove {name} → the address; sessions end, and all that was kept for it is gone
+    - user-list {} → addresses
+    - thing-list {} → for each thing: name, address, label, state, reason, readings
+    """
+    desk = Desk(hub)
+    return {
+        "user-add": desk.add,
+        "user-passwd": desk.change,
+        "user-remove": desk.remove,
+        "user-list": desk.people,
+        "thing-list": desk.things,
+    }
+
+
+class Desk:
+    """Answers the requests, for a node that serves and for one whose files are opened for a moment."""
+
+    def __init__(self, hub: Hub):
+        self.hub = hub
+
+    async def add(self, request: dict[str, Any]) -> str:
+        address = self._address(request)
+        if address in self.hub.things:
+            raise Refused(f"{address} is a thing")
+        return await self._changed(address, self.hub.accounts.create(address.local, request["password"]))
+
+    async def change(self, request: dict[str, Any]) -> str:
+        address = self._address(request)
+        await self._changed(address, self.hub.accounts.set_password(address.local, request["password"]))
+        for session in list(self.hub.sessions.get(address, {}).values()):
+            session.close(StreamError("reset", "the password was changed"))
+        return address
+
+    async def remove(self, request: dict[str, Any]) -> str:
+        address = self._address(request)
+        await self._changed(address, self.hub.accounts.remove(address.local))
+        self.hub.tell("removed", address)  # features forget what they keep of it, ports end its sessions
+        try:
+            await self.hub.store.accounts.committed()
+            await self.hub.store.archive.committed()
+        except StoreError as error:
+            raise Refused(str(error)) from error
+        return address
+
+    async def people(self, request: dict[str, Any]) -> list[str]:
+        return [make(name, self.hub.host) for name in self.hub.accounts.names()]
+
+    async def things(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return [_described(thing) for thing in self.hub.things.values()]
+
+    def _address(self, request: dict[str, Any]):
+        try:
+            return make(request["name"], self.hub.host)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    async def _changed(self, address, change) -> str:
+        try:
+            await change
+        except (AccountError, StoreError) as error:
+            raise Refused(str(error)) from error
+        return address
+
+
+def _described(thing: Thing) -> dict[str, Any]:
+    readings = []
+    for name, reading in thing.readings.items():
+        field = thing.fields.get(name)
+        readings.append(
+            {
+                "name": name,
+                "label": field.label if field else "",
+                "unit": field.unit if field else "",
+                "value": reading.value,
+                "stamp": reading.stamp,
+            }
+        )
+    return {
+        "name": thing.jid.local,
+        "address": thing.jid,
+        "label": thing.label,
+        "state": _state(thing),
+        "reason": thing.reason,
+        "since": thing.since,
+        "readings": readings,
+    }
+
+
+def _state(thing: Thing) -> str:
+    if not thing.online:
+        return "offline"
+    for state in ("alarm", "busy", "stale"):
+        if getattr(thing, state):
+            return state
+    return "online"

@@ -1,0 +1,43 @@
+"""The words that `hobnode` knows, and how it answers those it does not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from node import __version__
+from node.cli import COMMANDS
+from tests.cli.conftest import CLONE
+
+
+def test_the_version_is_told(types):
+    assert types("--version") == (0, f"hobnode {__version__}\n", "")
+
+
+def test_help_names_every_command(types):
+    code, out, _ = types("--help")
+    assert code == 0
+    assert all(f"    {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["dance"], [], ["run"], ["user"], ["user", "add"], ["up", "--dta", "x"]])
+def test_what_is_not_understood_is_a_mistake(types, words):
+    code, _, err = types(*words)
+    assert code == 2
+    assert "hobnode" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["run"], ["check"], ["thing", "list"], ["user", "list"], ["user", "remove", "a@b"]],
+)
+def test_a_missing_file_is_one_line_and_exit_code_2(types, tmp_path, words):
+    code, out, err = types(*words, "--config", tmp_path / "none.toml")
+    assert (code, out) == (2, "")
+    assert err == f"{tmp_path}/none.toml: cannot be read: No such file or directory\n"
+
+
+def test_it_is_a_module_too():
+    command = [sys.executable, "-m", "node", "--version"]
+    done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == f"hobnode {__version__}\n"

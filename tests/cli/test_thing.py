@@ -1,0 +1,48 @@
+"""hobnode thing list: what is attached, how it is, what it reads."""
+
+from node.cli.thing import _reading, _row
+from node.config import load
+from tests.cli.conftest import serving
+
+
+def test_a_running_node_tells_how_things_are(types, home):
+    home.write_text(home.read_text() + '[thing.porch]\nboard = "arduino-uno"\nport = "/dev/hobnode-none"\n')
+    with serving("run", "--config", home, folder=home.parent):
+        code, out, err = types("thing", "list", "--config", home)
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert (code, err) == (0, "")
+    assert rows["NAME"].split() == ["NAME", "DRIVER", "STATE", "READINGS"]
+    assert "linux" in rows["hub"]
+    assert "line (arduino-uno)" in rows["porch"]
+    assert "offline" in rows["porch"]
+
+
+def test_without_a_node_it_says_what_is_configured(types, home):
+    code, out, err = types("thing", "list", "--config", home)
+    assert code == 0
+    assert "not running" in err
+    assert out.splitlines()[1].split() == ["hub", "linux", "not", "running"]
+
+
+def test_readings_are_shown_with_label_and_unit(home):
+    thing = {
+        "name": "hub",
+        "state": "online",
+        "readings": [
+            {"name": "temperature", "label": "CPU", "unit": "°C", "value": "51.20"},
+            {"name": "load", "label": "", "unit": "", "value": "0.1"},
+        ],
+    }
+    assert _row(load(home), "hub", {"hub": thing}) == ("hub", "linux", "online", "CPU 51.20 °C, load 0.1")
+    assert _reading({"name": "x", "label": "", "unit": "", "value": "1\x1b[2J"}).startswith("x 1")
+
+
+def test_a_board_cannot_speak_to_the_terminal(capsys):
+    from node.cli.thing import HEADER, _print_table
+
+    _print_table([HEADER, ("hub", "linux", "online", "text \x1b[2J")])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_what_was_configured_since_the_start_is_said(home):
+    assert _row(load(home), "hub", {})[2:] == ("not loaded", "configured after the node was started")

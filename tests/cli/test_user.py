@@ -1,0 +1,122 @@
+"""hobnode user: the same answers from a node that serves and from its files."""
+
+import pytest
+
+from node.cli import office
+from node.config import load
+from tests.cli.conftest import serving
+
+
+@pytest.fixture(params=["the node runs", "the node does not run"])
+def config(request, home):
+    if request.param == "the node runs":
+        with serving("run", "--config", home, folder=home.parent):
+            yield home
+    else:
+        yield home
+
+
+def test_people_come_get_a_password_and_go(types, config):
+    def user(action, *words, **more):
+        return types("user", action, *words, "--config", config, **more)
+
+    ann = "ann@home.example"
+    assert user("list") == (0, "", "")
+    assert user("add", "Ann@Home.Example", "--password-stdin", stdin="secret\n") == (0, f"added {ann}\n", "")
+    assert user("add", ann, "--password-stdin", stdin="other\n") == (
+        1,
+        "",
+        f"hobnode: {ann} exists already\n",
+    )
+    assert user("add", "bob@home.example", "--password-stdin", stdin="secret")[0] == 0
+    assert user("list")[1] == f"{ann}\nbob@home.example\n"
+    assert user("passwd", ann, "--password-stdin", stdin="new\n") == (0, f"new password for {ann}\n", "")
+    assert user("remove", ann) == (0, f"removed {ann}\n", "")
+    assert user("remove", ann) == (1, "", f"hobnode: there is no account {ann}\n")
+    assert user("passwd", ann, "--password-stdin", stdin="x\n")[0] == 1
+    assert user("list")[1] == "bob@home.example\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ann@other.example", "this node has the accounts of home.example, not of other.example"),
+        ("home.example", "'home.example' is no account's address; one is NAME@home.example"),
+        ("ann@home.example/phone", "is no account's address"),
+        ("a b@home.example", "'a b@home.example' is no address"),
+    ],
+)
+def test_an_address_that_cannot_be_is_a_mistake(types, home, address, said):
+    code, out, err = types("user", "add", address, "--config", home, "--password-stdin", stdin="x\n")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert [path.name for path in home.parent.iterdir()] == ["home.toml"]
+
+
+def test_a_thing_is_nobodys_account(types, home):
+    said = types("user", "add", "hub@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    assert said == (1, "", "hobnode: hub@home.example is a thing: [thing.hub]\n")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "said"),
+    [
+        ("", "the password is empty"),
+        ("\nsecret\n", "the password is empty"),
+        ("x" * 2000, "longer than 1024"),
+    ],
+)
+def test_a_password_has_to_be_one(types, home, stdin, said):
+    code, _, err = types("user", "add", "a@home.example", "--config", home, "--password-stdin", stdin=stdin)
+    assert code == 2
+    assert said in err
+
+
+def test_without_a_terminal_nobody_is_asked(types, home):
+    code, _, err = types("user", "add", "ann@home.example", "--config", home, stdin="secret\n")
+    assert code == 2
+    assert "use --password-stdin" in err
+
+
+def test_a_password_is_asked_for_twice(types, home, monkeypatch):
+    class Terminal:
+        def isatty(self):
+            return True
+
+    answers = iter(["secret", "secret", "secret", "sekret"])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert types("user", "add", "ann@home.example", "--config", home)[0] == 0
+    code, _, err = types("user", "passwd", "ann@home.example", "--config", home)
+    assert (code, err) == (2, "hobnode: these were two different passwords\n")
+
+
+def test_what_is_kept_for_an_account_goes_with_it_while_no_node_runs_too(types, home, monkeypatch):
+    forgotten = []
+    assemble = office.assemble
+
+    def overheard(hub, config):
+        assemble(hub, config)
+        hub.on("removed", forgotten.append)
+
+    monkeypatch.setattr(office, "assemble", overheard)
+    types("user", "add", "ann@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    assert forgotten == []
+    types("user", "remove", "ann@home.example", "--config", home)
+    assert forgotten == ["ann@home.example"]
+
+
+def test_root_writes_as_the_user_whose_directory_it_is(types, home, monkeypatch):
+    became = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.setegid", lambda group: became.append(("group", group)))
+    monkeypatch.setattr("os.seteuid", lambda user: became.append(("user", user)))
+    config = load(home)
+
+    class Theirs:
+        st_uid, st_gid = 4711, 4712
+
+    monkeypatch.setattr(type(home), "stat", lambda self, **more: Theirs)
+    monkeypatch.setattr(type(home), "exists", lambda self: True)
+    office._become_owner(config)
+    assert became == [("group", 4712), ("user", 4711)]

@@ -1,0 +1,156 @@
+"""What the fast tests share: a hub with all features, without sockets, and people who talk to it."""
+
+import asyncio
+import time
+from xml.parsers import expat
+
+import pytest
+
+from node.app import assemble
+from node.base.element import read
+from node.base.errors import StreamError
+from node.base.jid import Jid, parse
+from node.base.stanza import CLIENT, Stanza
+from node.config import Config
+from node.hub.accounts import Accounts
+from node.hub.hub import Hub
+from node.hub.store import Store
+from node.stream.framing import CLIENT_LIMIT, Framing, Refused
+
+HOST = "hub.local"
+DEADLINE = 5  # seconds that anything in a fast test may take
+HEADER = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='http://etherx.jabber.org/streams' to='{HOST}' version='1.0'>"
+
+
+class Heard(str):
+    """What somebody heard: equal to any text that means the same XML."""
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return isinstance(other, str) and _meaning(self) == _meaning(other)
+        except expat.ExpatError:  # `other` is a part of a stanza, or no XML at all
+            return False
+
+    __hash__ = None
+
+
+def _meaning(text: str):
+    element = read(f"<s xmlns='{CLIENT}' xmlns:stream='http://etherx.jabber.org/streams'>{text}</s>".encode())
+    return _plain(element)
+
+
+def _plain(element):
+    children = [child if isinstance(child, str) else _plain(child) for child in element.children]
+    return element.name, element.ns, dict(element.attrs), children
+
+
+class Person:
+    """A real endpoint fed by a real stream; what the socket would do is left out."""
+
+    def __init__(self, hub: Hub, jid: Jid):
+        self.hub = hub
+        self.jid = jid
+        self.framing = Framing(CLIENT_LIMIT)
+        self.framing.feed(HEADER.encode())
+        self.ears: list[Heard] = []
+        self.closed_with: StreamError | None = None
+        hub.bind(self)
+
+    def says(self, xml: str) -> "Person":
+        """Sends a stanza, and waits until what it sets going has come to rest."""
+        for event in self.framing.feed(xml.encode()):
+            if isinstance(event, Refused):
+                event.stanza.sender = self.jid
+                self.hub.refuse(event.stanza, event.error)
+                continue
+            assert isinstance(event, Stanza), event
+            event.sender = self.jid
+            if event.to is None and event.name != "presence":
+                event.to = self.jid.bare
+            self.hub.route(event, self)
+        settle(self.hub)
+        return self
+
+    def deliver(self, stanza: Stanza) -> None:
+        self.ears.append(Heard(stanza.to_bytes(CLIENT).decode()))
+
+    def close(self, error: StreamError | None) -> None:
+        self.closed_with = error
+        self.leaves()
+
+    def leaves(self) -> None:
+        """The line is cut."""
+        self.hub.unbind(self)
+        settle(self.hub)
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What has been heard since this was last asked."""
+        settle(self.hub)
+        ears, self.ears = self.ears, []
+        return ears
+
+
+def settle(hub: Hub) -> None:
+    """Lets the loop run until nothing that was begun is waiting any more."""
+    if hub.loop.is_running():
+        return
+    end = time.monotonic() + DEADLINE
+    run = hub.loop.run_until_complete
+    run(asyncio.sleep(0))
+    while hub._tasks:
+        assert time.monotonic() < end, f"still waiting: {hub._tasks}"
+        run(asyncio.wait(set(hub._tasks), timeout=0.1))
+    run(asyncio.sleep(0))
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def run(loop):
+    """`run(coroutine)` waits for its result, with a deadline."""
+
+    def run(work, timeout=DEADLINE):
+        return loop.run_until_complete(asyncio.wait_for(work, timeout))
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    """The configuration that the hub is put together by; a test may fill it in before it asks for the hub."""
+    return Config(path=tmp_path / "hobnode.toml", domain=HOST, data=tmp_path)
+
+
+@pytest.fixture
+def hub(loop, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("node.hub.accounts.ITERATIONS", 16)  # keys of passwords that guard nothing
+    monkeypatch.setattr("node.hub.store.INTERVAL", 0)  # no pause between commits: nobody's card is spared
+    store = Store(tmp_path, loop)
+    host = parse(HOST)
+    hub = Hub(host, store, Accounts(store.accounts, host), loop)
+    assemble(hub, config)
+    yield hub
+    settle(hub)
+    loop.run_until_complete(hub.stop())
+    store.close()
+
+
+@pytest.fixture
+def person(hub, run):
+    """`person("romeo@hub.local/a")` has an account and a session."""
+
+    def person(address: str) -> Person:
+        jid = parse(address)
+        if not hub.accounts.exists(jid.local):
+            run(hub.accounts.create(jid.local, "secret"))
+        return Person(hub, jid)
+
+    return person

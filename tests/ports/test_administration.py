@@ -1,0 +1,96 @@
+"""What the administrator may ask: of people, and what that means for those who are logged in; of things."""
+
+import pytest
+
+from node.base.jid import parse
+from node.hub.thing import Field, Reading, Thing
+from node.ports.administration import requests
+from node.ports.control import Refused
+
+
+@pytest.fixture
+def ask(hub, run):
+    handlers = requests(hub)
+    return lambda do, **request: run(handlers[do](request))
+
+
+def test_people_are_added_listed_and_removed(ask):
+    assert ask("user-add", name="Ann", password="secret") == "ann@hub.local"
+    assert ask("user-add", name="bob", password="secret") == "bob@hub.local"
+    assert ask("user-list") == ["ann@hub.local", "bob@hub.local"]
+    assert ask("user-remove", name="ann") == "ann@hub.local"
+    assert ask("user-list") == ["bob@hub.local"]
+
+
+@pytest.mark.parametrize(
+    ("do", "name", "password", "why"),
+    [
+        ("user-add", "ann", "secret", "exists already"),
+        ("user-add", "a b", "secret", "a b"),
+        ("user-add", "", "secret", "empty"),
+        ("user-add", "bob", "", "password"),
+        ("user-passwd", "eve", "secret", "there is no account eve@hub.local"),
+        ("user-remove", "eve", "", "there is no account eve@hub.local"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_reason(ask, do, name, password, why):
+    ask("user-add", name="ann", password="secret")
+    with pytest.raises(Refused, match=why):
+        ask(do, name=name, password=password)
+
+
+def test_a_new_password_ends_every_session_but_no_other_persons(ask, person):
+    phone, desk, other = (
+        person("ann@hub.local/phone"),
+        person("ann@hub.local/desk"),
+        person("bob@hub.local/a"),
+    )
+    ask("user-passwd", name="ann", password="new")
+    assert [each.closed_with and each.closed_with.condition for each in (phone, desk, other)] == [
+        "reset",
+        "reset",
+        None,
+    ]
+
+
+def test_a_removed_account_is_forgotten(hub, ask, person):
+    forgotten = []
+    hub.on("removed", forgotten.append)
+    person("ann@hub.local/phone")
+    ask("user-remove", name="ann")
+    assert forgotten == ["ann@hub.local"]
+
+
+def test_things_are_described_as_they_are(hub, ask, thing):
+    thing.readings["light"] = Reading("40.0", 5.0)
+    for state, expected in (
+        ({"online": False, "reason": "USB cable gone"}, "offline"),
+        ({"online": True}, "online"),
+        ({"stale": True}, "stale"),
+        ({"busy": True}, "busy"),
+    ):
+        for name, value in state.items():
+            setattr(thing, name, value)
+        (told,) = ask("thing-list")
+        assert told["state"] == expected
+    assert told["name"] == "porch"
+    assert told["reason"] == "USB cable gone"
+    assert told["readings"] == [{"name": "light", "label": "Light", "unit": "%", "value": "40.0", "stamp": 5.0}]
+
+
+def test_a_thing_is_nobodys_account(ask, thing):
+    with pytest.raises(Refused, match="porch@hub.local is a thing"):
+        ask("user-add", name="porch", password="secret")
+
+
+@pytest.fixture
+def thing(hub):
+    class Driver:
+        fields = (Field("light", unit="%", label="Light"),)
+        controls = ()
+
+    made = Thing(parse("porch@hub.local"), "Porch", "test", Driver())
+    hub.things.clear()
+    hub.things[made.jid] = made
+    yield made
+    hub.things.clear()

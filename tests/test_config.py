@@ -1,0 +1,205 @@
+"""The configuration file: what it may say, and the one line that answers a mistake."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from node import config
+from node.config import Config, ConfigError, Listen, Peer, load
+
+
+@pytest.fixture
+def home(tmp_path):
+    def written(text: str, domain: str = 'domain = "home.example"') -> Config:
+        file = tmp_path / "home.toml"
+        file.write_text(f"{domain}\n{text}")
+        return load(file)
+
+    return written
+
+
+def complaint(home, text: str, **more) -> str:
+    """What is said, from the file's name on."""
+    with pytest.raises(ConfigError) as raised:
+        home(text, **more)
+    assert "\n" not in str(raised.value)
+    return str(raised.value).rpartition("/home.toml")[2]
+
+
+def test_a_domain_is_enough(home, tmp_path):
+    found = home("")
+    assert (found.domain, found.data, found.path) == ("home.example", tmp_path, tmp_path / "home.toml")
+    assert found.listen == Listen("", 5222, 5223, 5269)
+    assert found.certificate == tmp_path / "certificate.pem"
+    assert found.key == tmp_path / "key.pem"
+    assert found.peers == {}
+
+
+def test_the_machine_itself_is_a_thing_without_a_word(home):
+    assert home("").things["hub"].driver == "linux"
+
+
+def test_everything_that_can_be_said_is_read(home, tmp_path):
+    (tmp_path / "own.pem").write_text("")
+    found = home(f"""
+data = "kept"
+[listen]
+address = "127.0.0.2"
+client = 15222
+client_tls = 0
+server = 15269
+[tls]
+certificate = "own.pem"
+key = "own.pem"
+[limits]
+rate = 0
+[access]
+approve = ["@home.example"]
+control = ["ann@home.example", "@cabin.example"]
+[thing.porch]
+board = "arduino-uno"
+port = "/dev/ttyACM0"
+name = "Porch light"
+[federation.peers."Cabin.Example"]
+host = "127.0.0.3"
+port = 25269
+fingerprint = "{"ab" * 32}"
+""")
+    assert found.data == tmp_path / "kept"
+    assert found.listen.ports == {"client": 15222, "server": 15269}
+    assert found.certificate == found.key == tmp_path / "own.pem"
+    assert found.tables["limits"].rate == 0
+    assert found.tables["access"].control == ["ann@home.example", "@cabin.example"]
+    porch = found.things["porch"]
+    assert (porch.name, porch.driver, porch.label) == ("porch", "line", "Porch light")
+    assert porch.options.port == "/dev/ttyACM0"
+    assert porch.board is not None
+    assert porch.board.name == "arduino-uno"
+    assert found.peers == {"cabin.example": Peer("127.0.0.3", 25269, "ab" * 32)}
+
+
+def test_the_example_of_the_manual(home):
+    said = complaint(home, '[thing.porch]\nboard = "arduino-uno"\nprot = "/dev/ttyACM0"\n')
+    assert said == ":4: [thing.porch] has no option 'prot'; did you mean 'port'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[lisen]\nclient = 1", ":2: the file has no table or option 'lisen'; did you mean 'listen'?"),
+        ("dta = 'x'", ":2: the file has no table or option 'dta'; did you mean 'data'?"),
+        ("[listen]\ncleint = 1", ":3: [listen] has no option 'cleint'; did you mean 'client'?"),
+        ("[listen]\nclient = '5222'", ':3: [listen] client must be a whole number, not "5222"'),
+        (
+            "[listen]\nclient = 70000",
+            ":2: [listen] client must be a port from 1 to 65535, or 0 for off, not 70000",
+        ),
+        ("[listen]\nserver = 5222", ":2: [listen] client and server cannot both have port 5222"),
+        ("listen = 5222", ":2: listen must be a table, [listen], not 5222"),
+        ("data = 3", ":2: data must be a path in quotes, not 3"),
+        ("data = 'home.toml'", " is not a directory"),
+        ("[tls]\nkey = 'k'", ":2: [tls] needs both, certificate and key"),
+        ("[tls]\ncertificate = 'c'\nkey = 'k'", ":3: [tls] certificate: there is no file"),
+        ("[limits]\nrate = 'fast'", ':3: [limits] rate must be a whole number, not "fast"'),
+        ("[limits]\nrate = -1", ":2: [limits] rate"),
+        ("[access]\ncontrol = 'ann'", ':3: [access] control must be a list, each a text, not "ann"'),
+        ("[access]\ncontrol = ['ann']", "control"),
+        ("[federation]\npers = 1", ":3: [federation] has no option 'pers'; did you mean 'peers'?"),
+        ('[federation.peers."a@b@c"]', ':2: [federation.peers."a@b@c"]'),
+        ('[federation.peers."home.example"]', ':2: [federation.peers."home.example"] is this node itself'),
+        ('[federation.peers.cabin]\nfingerprint = "12"', "fingerprint must be a SHA-256"),
+        (
+            "[federation.peers.cabin]\nport = 0",
+            ":2: [federation.peers.cabin] port must be from 1 to 65535, not 0",
+        ),
+        ("[thing.porch]\nboard = 'arduino-un'\nport = 'x'", "did you mean 'arduino-uno'?"),
+        ("[thing.porch]\nboard = 3", ":3: [thing.porch] board must be a text, not 3"),
+        ("[thing.porch]\nport = 'x'", ":2: [thing.porch] needs 'board' or 'driver'"),
+        ("[thing.porch]\ndriver = 'lines'", ":3: [thing.porch]: there is no driver 'lines'; there are"),
+        ("[thing.porch]\ndriver = 'line'", ":2: [thing.porch] needs 'port'"),
+        (
+            "[thing.porch]\nboard = 'arduino-uno'\ndriver = 'line'",
+            ":4: [thing.porch] has a board, which names",
+        ),
+        ('[thing."a b"]\ndriver = "line"', ':2: [thing."a b"] cannot be an address'),
+        ("[thing.hub]\n[thing.HUB]", ":3: [thing.HUB] is the address of another thing too"),
+        ("thing = 1", ":2: thing must be a table, [thing], not 1"),
+        ("[thing]\nporch = 1", ":3: [thing] porch must be a table, [thing.porch], not 1"),
+        ("[thing.porch]\nboard\n", ":3: not valid TOML: Expected '=' after a key in a key/value pair"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(home, text, said):
+    assert said in complaint(home, text)
+
+
+def test_the_domain_is_needed_and_must_be_one(home):
+    assert complaint(home, "", domain="") == ": the file needs 'domain', the part after the @ of every address"
+    assert ":1: domain: " in complaint(home, "", domain='domain = "a b"')
+    assert ":1: domain must be a text, not 5" in complaint(home, "", domain="domain = 5")
+
+
+def test_names_are_prepared_like_every_address(home):
+    found = home("[thing.hub]\n", domain='domain = "Home.EXAMPLE"')
+    assert found.domain == "home.example"
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_is_told_by_its_name_as_given(home, tmp_path, monkeypatch):
+    home("")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home.toml").write_text("domian = 'x'")
+    with pytest.raises(ConfigError) as raised:
+        load(Path("home.toml"))
+    assert str(raised.value) == "home.toml:1: the file has no table or option 'domian'; did you mean 'domain'?"
+
+
+def test_a_board_brings_options_that_the_house_may_change(home, monkeypatch):
+    @dataclass
+    class Options:
+        port: str
+        baud: int = 9600
+        gain: Decimal = Decimal(1)
+
+    monkeypatch.setattr("node.drivers.line.Options", Options)
+    text = '[thing.porch]\nboard = "arduino-uno"\nport = "x"\n'
+    monkeypatch.setattr(config.boards, "load", lambda name: FakeBoard())
+    assert home(text).things["porch"].options == Options("x", 57600)
+    assert home(f"{text}baud = 1\n").things["porch"].options == Options("x", 1)
+
+
+class FakeBoard:
+    driver = "line"
+    options = {"baud": 57600}
+
+
+def test_a_driver_whose_package_is_missing_is_said(home, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name, name="serial")
+
+    monkeypatch.setattr(config.importlib, "import_module", absent)
+    said = complaint(home, "[thing.porch]\ndriver = 'line'\nport = 'x'\n")
+    assert said == ":3: [thing.porch]: the driver 'line' needs the Python package 'serial'"
+
+
+def test_of_the_drivers_only_the_configured_ones_are_imported(home, monkeypatch):
+    asked = []
+    original = config.importlib.import_module
+    monkeypatch.setattr(config.importlib, "import_module", lambda name: asked.append(name) or original(name))
+    home("")
+    assert asked == ["node.drivers.linux"]
+
+
+def test_each_feature_gets_its_own_options(home):
+    from node.features import presence as feature
+    from node.things import presence as face
+
+    found = home("[presence]\ninterval = 30\n")
+    assert found.options(face).interval == 30
+    assert home("").options(face).interval == 60
+    assert found.options(feature) is None

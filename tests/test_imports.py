@@ -1,0 +1,58 @@
+"""The import budget: what an idle node has loaded is memory, so nothing gets in unseen."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_floors import CLONE
+
+# What the interpreter has loaded with these is the ground that everything stands on (design: dependencies).
+GROUND = "asyncio ssl sqlite3 xml.parsers.expat logging dataclasses tomllib"
+# What the node adds to it. Beside some: private memory in KiB (x86-64, Python 3.11), with what they import.
+ALLOWED = {
+    "node",  # 2500
+    *("pathlib", "fnmatch", "glob", "grp", "ntpath", "pwd", "urllib", "ipaddress"),  # 600
+    *("argparse", "gettext", "locale"),  # 340; the command line
+    *("idna", "unicodedata", "stringprep", "encodings"),  # 310; addresses
+    "precis_i18n",  # 250; addresses
+    *("decimal", "numbers"),  # 120; values keep their decimal text
+    "json",  # 110; the line protocol and the control door
+    *("hashlib", "hmac", "secrets", "random", "bisect"),  # logins
+    *("calendar", "fcntl"),
+}
+LOAD = """
+import sys
+import {ground}
+before = {{name.partition(".")[0] for name in sys.modules}}
+import node.cli.run, node.drivers.linux
+from importlib import import_module
+from node.app import FACES, FEATURES
+for floor, names in (("features", FEATURES), ("things", FACES)):
+    for name in names:
+        import_module(f"node.{{floor}}.{{name}}")
+after = {{name.partition(".")[0] for name in sys.modules}}
+print(*sorted(name for name in after - before if not name.startswith("_")))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """The modules of an idle node without the ground, by their first name."""
+    program = LOAD.format(ground=GROUND.replace(" ", ", "))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=CLONE, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_an_idle_node_has_loaded_nothing_beyond_its_budget(loaded):
+    assert sorted(loaded - set(ALLOWED)) == []
+
+
+@pytest.mark.parametrize(
+    "heavy", ["aiodns", "cffi", "cryptography", "email", "http", "pycares", "segno", "serial", "unittest"]
+)
+def test_a_library_stays_out_until_it_is_needed(loaded, heavy):
+    assert heavy not in loaded
