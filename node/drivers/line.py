@@ -315,11 +315,7 @@ def _value(value: Any, type: str) -> str:
         return str(value)
     if type == "quantity" and isinstance(value, _Number):
         return _quantity(value)
-    if (
-        type not in ("boolean", "integer", "quantity")
-        and isinstance(value, str)
-        and not isinstance(value, _Number)
-    ):
+    if type not in ("boolean", "integer", "quantity") and isinstance(value, str) and not isinstance(value, _Number):
         return _words(value)
     raise ValueError(f"{value!r:.60} is not of type {type}")
 

@@ -18,9 +18,7 @@ from node.hub.thing import Control, DriverError, Field
 ZONES = ("cpu", "soc", "pkg", "package", "bcm2835", "imx")  # in thermal zones: ARM boards, Intel, older Pis
 SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")  # in hwmon: Intel, AMD, ARM
 
-UNDERVOLTAGE = (
-    1  # bit 0 of get_throttled: now (bit 16: since the start), as `vcgencmd get_throttled` documents
-)
+UNDERVOLTAGE = 1  # bit 0 of get_throttled: now (bit 16: since the start), as `vcgencmd get_throttled` documents
 
 Source = Callable[[], str]
 
@@ -59,9 +57,7 @@ class Driver:
 
     async def read(self) -> dict[str, str]:
         """What can be read now. Raises DriverError when it is nothing."""
-        readings = {
-            name: text for name, source in self._sources.items() if (text := _try(source)) is not None
-        }
+        readings = {name: text for name, source in self._sources.items() if (text := _try(source)) is not None}
         if not readings:
             raise DriverError(f"nothing can be read below {self.root} any more")
         return readings
@@ -136,10 +132,7 @@ def _degrees(path: Path) -> str:
 
 def _memory(path: Path) -> str:
     """Used, in percent: what new programs could not have."""
-    sizes = {
-        name: int(size.split()[0])
-        for name, _, size in (line.partition(":") for line in _text(path).splitlines())
-    }
+    sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in _text(path).splitlines())}
     return f"{100 - 100 * sizes['MemAvailable'] / sizes['MemTotal']:.0f}"
 
 

@@ -172,9 +172,7 @@ def test_a_hello_that_was_lost_is_asked_for_again(run, hurry):
 
 def test_a_hello_that_lost_a_line_is_asked_for_again(run, hurry):
     async def talk():
-        board = Board(
-            '{"hello":"small","protocol":1,"fields":2}\n{"field":{"name":"light"}}\n{"fie#d":{"name":"x"}}'
-        )
+        board = Board('{"hello":"small","protocol":1,"fields":2}\n{"field":{"name":"light"}}\n{"fie#d":{"name":"x"}}')
         driver = Driver(Options(board.port))
         opening = asyncio.ensure_future(driver.open(nothing))
         while board.asked < 2:

@@ -29,9 +29,7 @@ PI = ANY | {
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """`machine(files)` makes a tree of them; a second call changes it. None removes a file."""
-    monkeypatch.setattr(
-        linux.os, "statvfs", lambda _: types.SimpleNamespace(f_blocks=1000, f_bfree=430, f_bavail=380)
-    )
+    monkeypatch.setattr(linux.os, "statvfs", lambda _: types.SimpleNamespace(f_blocks=1000, f_bfree=430, f_bavail=380))
 
     def machine(files):
         for name, text in files.items():

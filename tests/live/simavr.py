@@ -45,9 +45,7 @@ class Event(NamedTuple):
 
 def build(folder: Path) -> tuple[Path, Path]:
     """(firmware, runner), made in `folder` unless they are there. Fails the test if a package is missing."""
-    missing = [
-        package for thing, package in NEEDED.items() if not shutil.which(thing) and not Path(thing).is_file()
-    ]
+    missing = [package for thing, package in NEEDED.items() if not shutil.which(thing) and not Path(thing).is_file()]
     if missing:
         pytest.fail(f"install: apt-get install --no-install-recommends {' '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
