@@ -1,8 +1,9 @@
 """The presence of a thing: what its followers see in their contact lists, and who follows it.
 
 Presence is broadcast, over federation too, so a chattering sensor must not become a chattering contact:
-`show` changes at once, the status line at most once an interval, with the last value (PR-5). What was
-switched (a lamp, a door) is told at once, unless it chatters.
+`show` changes at once, the status line once an interval, with the last value (PR-5). A thing that has been
+quiet may change it some times at once first: a lamp is seen to be on, and a reading that rises in steps is not
+shown half-way up for a minute.
 """
 
 import logging
@@ -24,14 +25,14 @@ log = logging.getLogger("hobnode")
 NEEDS = ("roster", "caps", "access")
 
 IDLE = "urn:xmpp:idle:1"  # XEP-0319
-BURST = 5  # switchings told at once; each interval brings one more: a person plays with a lamp, a loose wire does
+BURST = 5  # changes told at once; each interval brings one more: a person plays with a lamp, a loose wire does
 TOLD = 10  # requests at one thing that an owner is told of; when more wait, somebody plays with us
 MOMENT = 1.0  # seconds: a command that is carried out sooner is not worth two presences to everybody
 
 
 @dataclass
 class Options:
-    interval: int = 60  # seconds from one change of a status line to the next
+    interval: int = 60  # seconds, over time, from one change of a status line to the next
 
     def __post_init__(self):
         if self.interval < 1:
@@ -45,14 +46,15 @@ def setup(hub, options):
 class Face:
     """What the followers of one thing were told last, and what they are going to be told."""
 
-    __slots__ = ("begun", "paid", "said", "sent", "shape", "text", "timer")
+    __slots__ = ("begun", "paid", "said", "shape", "text", "timer")
 
     def __init__(self) -> None:
         self.shape: tuple[str | None, str | None] = ("unavailable", None)  # type and show
         self.text = ""
         self.said: Mapping[str, str] = {}  # values by field, as the status line had them
-        self.sent = float("-inf")  # when a number in it changed last; all times here are on the loop's clock
-        self.paid = float("-inf")  # until when the switchings that were told use up the interval
+        self.paid = float(
+            "-inf"
+        )  # until when the changes told use up the interval, on the loop's clock like all times here
         self.begun: float | None = None  # since when it is busy
         self.timer: TimerHandle | None = None
 
@@ -94,15 +96,11 @@ class Presences:
             if text == face.text:
                 self.later(thing, face, now)
                 return
-            quick = switched(thing, values, face.said)
-            due = face.paid - (BURST - 1) * self.interval if quick else face.sent + self.interval
+            due = face.paid - (BURST - 1) * self.interval
             if now < due:
                 self.later(thing, face, now, due)
                 return
-            if quick:
-                face.paid = max(face.paid, now) + self.interval
-            else:
-                face.sent = now
+            face.paid = max(face.paid, now) + self.interval
         face.shape, face.said, face.text = shape, values, text
         self.later(thing, face, now)
         self.tell(self.current(thing))
@@ -247,12 +245,6 @@ def within(deadband, before, value):
         return deadband is not None and abs(Decimal(value) - Decimal(before)) < deadband
     except InvalidOperation:
         return False  # a text has no distance from another
-
-
-def switched(thing, values, said):
-    return any(
-        thing.fields[name].type in ("boolean", "enum") and said.get(name) != value for name, value in values.items()
-    )
 
 
 def status(thing: Thing, values: Mapping[str, str]) -> str:

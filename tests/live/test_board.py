@@ -38,7 +38,8 @@ def home(nodes, uno):
 
 
 def is_online(stanza):
-    return stanza.name == "presence" and stanza["from"] == MACHINE and stanza["type"] == "available"
+    """The board is there, and its readings too."""
+    return stanza.name == "presence" and stanza["from"] == MACHINE and "light" in stanza["status"]
 
 
 async def ann_at(home):
