@@ -61,6 +61,13 @@ class Turn:
         self.dirty: list[Connection] = []
         self.closing = Deadlines(loop, GRACE, Connection.abort)
 
+    async def goodbyes(self, timeout: float) -> None:
+        """Waits until those who are closing have closed, for that many seconds at most: at the end of the node."""
+        end = self.loop.time() + timeout
+        while len(self.closing) and self.loop.time() < end:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # their owners are told in a turn of its own
+
     def flush(self) -> None:
         """Sends what was written in this turn. Called by the loop, after all who had something to read."""
         dirty, self.dirty = self.dirty, []

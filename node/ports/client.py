@@ -4,7 +4,6 @@ What is allowed now is the method that waits: `_opening`, `_before_tls`, `_befor
 `_before_bind`, `_stanzas`. STARTTLS is required on one port; on the other TLS comes first (XEP-0368).
 """
 
-import asyncio
 import logging
 import socket
 
@@ -50,7 +49,6 @@ class ClientPort:
         self.attempts = Attempts()
         self.connected: set[Client] = set()
         self.listeners: list[Listener] = []
-        self._all_gone: asyncio.Future[None] | None = None
         hub.on("removed", self.close_account)
         for at in ("self", "host"):
             hub.on_iq("set", "session", SESSION_NS, lambda iq, origin: iq.reply(), at=at)
@@ -102,20 +100,6 @@ class ClientPort:
         self.stop_listening()
         for client in list(self.connected):
             client.close(StreamError("system-shutdown"))
-
-    async def gone(self, timeout: float) -> None:
-        """Waits until all connections have ended, for that many seconds at most; then cuts those that have not."""
-        if self.connected:
-            self._all_gone = self.hub.loop.create_future()
-            await asyncio.wait([self._all_gone], timeout=timeout)
-        for client in list(self.connected):
-            client.connection.abort()
-
-    def left(self, client: "Client") -> None:
-        """A connection has ended."""
-        self.connected.discard(client)
-        if not self.connected and self._all_gone is not None and not self._all_gone.done():
-            self._all_gone.set_result(None)
 
 
 class Client:
@@ -176,7 +160,7 @@ class Client:
         """The line is down. Called once."""
         self._expect = self._nothing
         self._leave_the_door()
-        self.port.left(self)
+        self.port.connected.discard(self)
         if self._bound:
             log.info("%s has left: %s", self.jid, reason)
             self.port.hub.unbind(self)

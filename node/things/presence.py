@@ -68,6 +68,7 @@ class Presences:
         self.access = hub.need("access")
         self.faces: dict[Jid, Face] = {}
         hub.on("thing", self.appeared)
+        hub.on("thing gone", self.disappeared)
         hub.on("stopping", self.leave)
         hub.on_stanza("presence", self.receive, at="thing")
 
@@ -77,13 +78,22 @@ class Presences:
         face.text = thing.reason
         thing.on_change(self.changed)
 
+    def disappeared(self, thing):
+        """It has been taken out of the configuration."""
+        self.end(thing, "no longer part of this home")
+        del self.faces[thing.jid]
+
     def leave(self):
         """The node stops: who is elsewhere would go on seeing the last presence."""
-        for jid, face in self.faces.items():
-            set_timer(face, None)
-            if face.shape[0] is None:
-                status = E("status", None, "the node has been stopped")
-                self.tell(Stanza("presence", status, type="unavailable", sender=self.hub.things[jid].full))
+        for thing in self.hub.things.values():
+            self.end(thing, "the node has been stopped")
+
+    def end(self, thing, reason):
+        face = self.faces[thing.jid]
+        set_timer(face, None)
+        if face.shape[0] is None:
+            status = E("status", None, reason)
+            self.tell(Stanza("presence", status, type="unavailable", sender=thing.full))
 
     # What is shown
 

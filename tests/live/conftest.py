@@ -20,8 +20,7 @@ def nodes(tmp_path):
     yield make
     for node in made:
         node.stop()
-        if (node.folder / "log").exists():
-            print(f"--- log of {node.domain}\n{node.said()}")
+        print(f"--- log of {node.domain}\n{node.said()}")
 
 
 @pytest.fixture

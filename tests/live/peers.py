@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,9 @@ class Node:
         self.config = folder / "hobnode.toml"
         self.data = folder / "data"
         self.process: subprocess.Popen | None = None
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._heard: dict[str, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(more)
 
@@ -91,12 +95,14 @@ class Node:
             listening.bind(str(path))
             listening.settimeout(0.2)
             begun = time.monotonic()
-            self.log = (self.folder / "log").open("ab")
             self.process = subprocess.Popen(
                 [*self.within, sys.executable, "-m", "node", "run", "--config", str(self.config)],
-                stderr=self.log,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
                 env={**os.environ, "NOTIFY_SOCKET": str(path), **environment},
             )
+            threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True).start()
             while time.monotonic() < begun + DEADLINE:
                 assert self.process.poll() is None, f"it has ended: {self.said()}"
                 try:
@@ -106,9 +112,25 @@ class Node:
                     continue
         raise AssertionError(f"not ready within {DEADLINE} s: {self.said()}")
 
+    def _listen(self, lines) -> None:
+        for line in lines:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+
     def said(self) -> str:
         """Its log so far."""
-        return (self.folder / "log").read_text(errors="replace")
+        return "".join(self._lines)
+
+    async def says(self, text: str) -> None:
+        """Waits until its log has this text once more than when it was last asked."""
+
+        def waits() -> bool:
+            with self._news:
+                return self._news.wait_for(lambda: self.said().count(text) > self._heard.get(text, 0), DEADLINE)
+
+        assert await asyncio.to_thread(waits), f"it did not say {text!r}: {self.said()}"
+        self._heard[text] = self.said().count(text)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ends it with a signal; its exit code."""
@@ -116,7 +138,6 @@ class Node:
             return self.process.returncode if self.process else 0
         self.process.send_signal(number)
         self.process.wait(DEADLINE)
-        self.log.close()
         return self.process.returncode
 
 

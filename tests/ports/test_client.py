@@ -111,7 +111,7 @@ def port(hub, files, run, rate):
     run(hub.accounts.create("bob", "secret"))
     yield port
     port.close()
-    run(port.gone(0.01))
+    run(port.turn.goodbyes(0.01))
 
 
 @pytest.fixture
@@ -518,7 +518,7 @@ def test_at_shutdown_everybody_hears_it(connect, run, port):
         ann = await in_session(connect)
         port.close()
         assert "<system-shutdown" in await ann.is_hung_up_on()
-        await port.gone(1)
+        await port.turn.goodbyes(1)
         assert not port.connected
 
     run(talk())

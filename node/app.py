@@ -1,0 +1,199 @@
+"""Puts the parts together, and serves until somebody says stop.
+
+Order is a list one can read: FEATURES and FACES are set up, and so stand in the way of stanzas, in the order in
+which they are named here.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from importlib import import_module
+
+from node.base.jid import make, parse
+from node.config import Config, ConfigError, load
+from node.config import Thing as Configured
+from node.hub.accounts import Accounts
+from node.hub.hub import Hub
+from node.hub.store import Store
+from node.hub.thing import Thing
+from node.net.certificate import CertificateError
+from node.net.connection import Turn
+from node.net.notify import Service
+from node.net.tls import Identity
+from node.ports.administration import requests
+from node.ports.client import ClientPort
+from node.ports.control import Control
+from node.ports.limits import Options as Limits
+from node.ports.link import Links
+from node.ports.link import Options as Federation
+from node.things.access import Options as Access
+
+log = logging.getLogger("hobnode")
+
+FEATURES = (
+    "disco",
+    "caps",
+    "blocking",  # before all that looks at stanzas: whom we block is not there
+    "roster",
+    "subscription",
+    "presence",
+    "offline",
+    "ping",
+    "version",
+    "time",
+    "last",
+    "vcard",
+)
+
+FACES = (
+    "access",  # first: strangers do not get past it
+    "presence",
+    "control",
+    "chat",
+    "commands",
+    "sensor",
+    "about",
+)
+
+GOODBYE = 3  # seconds for sessions to take their last words; systemd gives 90, people less
+
+
+def assemble(hub: Hub, config: Config) -> None:
+    """Sets up the features, the faces of things, and the things themselves (not yet started)."""
+    for floor, names in (("features", FEATURES), ("things", FACES)):
+        for name in names:
+            module = import_module(f"node.{floor}.{name}")
+            module.setup(hub, config.options(module))
+    for name, configured in config.things.items():
+        add_thing(hub, name, configured)
+
+
+def add_thing(hub: Hub, name: str, configured: Configured) -> Thing:
+    """Makes a thing, not yet started."""
+    driver = import_module(f"node.drivers.{configured.driver}").Driver
+    board = configured.board
+    thing = Thing(
+        jid=make(name, hub.host),
+        label=configured.label or name,
+        kind=board.name if board else configured.driver,
+        driver=driver(configured.options, board.fields, board.controls) if board else driver(configured.options),
+    )
+    hub.things[thing.jid] = thing
+    hub.tell("thing", thing)
+    return thing
+
+
+def check_addresses(hub: Hub, config: Config) -> None:
+    """Raises ConfigError for a thing that would hide a person."""
+    for name in config.things:
+        if hub.accounts.exists(name):
+            address = make(name, hub.host)
+            raise ConfigError(f"{config.path}: [thing.{name}]: {address} is a person's address already")
+
+
+async def serve(config: Config, announce: Callable[[], None] | None = None) -> int:
+    """Serves until SIGTERM or SIGINT; `announce` is called when clients can log in. 0 after an orderly end."""
+    loop = asyncio.get_running_loop()
+    store = Store(config.data, loop)
+    try:
+        host = parse(config.domain)
+        hub = Hub(host, store, Accounts(store.accounts, host), loop)
+        check_addresses(hub, config)
+        assemble(hub, config)
+        return await _serve(hub, config, announce)
+    finally:
+        store.close()
+
+
+async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) -> int:
+    identity = Identity(config.certificate, config.key)
+    turn = Turn(hub.loop)
+    clients = ClientPort(hub, config.tables.get("limits", Limits()), identity, turn)
+    links = Links(hub, _federation(config), identity, turn)
+    control = Control(config.data, requests(hub))
+    service = Service()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        hub.loop.add_signal_handler(number, stop.set)
+    reloading = Reloading(hub, config, identity, clients, links)
+    hub.loop.add_signal_handler(signal.SIGHUP, reloading.begin)
+    try:
+        listen = config.listen
+        for port, direct in ((listen.client, False), (listen.client_tls, True)):
+            if port:
+                clients.listen(listen.address, port, direct_tls=direct)
+        if listen.server:
+            links.listen(listen.address, listen.server)
+        await control.open()
+        for thing in hub.things.values():
+            thing.start()
+        log.info("%s serves", hub.host)
+        service.ready(f"{hub.host} serves")
+        if announce:
+            announce()
+        await stop.wait()
+        log.info("%s stops", hub.host)
+    finally:
+        service.stopping()
+        await control.close()
+        await asyncio.gather(*(thing.stop() for thing in hub.things.values()))
+        await hub.stop()
+        clients.close()
+        links.close()  # after all who still had something to say to other servers
+        await turn.goodbyes(GOODBYE)
+        service.close()
+    return 0
+
+
+def _federation(config: Config) -> Federation:
+    limits = config.tables.get("limits", Limits())
+    return Federation(config.peers, (config.certificate, config.key), rate=4 * limits.rate)
+
+
+class Reloading:
+    """SIGHUP: certificate and configuration are read again, and what has changed is exchanged while we serve.
+
+    Ports, domain and data directory are what a node is: they change with a restart.
+    """
+
+    def __init__(self, hub: Hub, config: Config, identity: Identity, clients: ClientPort, links: Links):
+        self.hub = hub
+        self.config = config
+        self.identity = identity
+        self.clients = clients
+        self.links = links
+        self._turn = asyncio.Lock()
+
+    def begin(self) -> None:
+        self.hub.spawn(self._reload(), "reload")
+
+    async def _reload(self) -> None:
+        async with self._turn:
+            try:
+                fresh = load(self.config.path)
+                check_addresses(self.hub, fresh)
+                self.identity.reload()
+                self.hub.need("access").allow(fresh.tables.get("access", Access()))
+                self.clients.rate = fresh.tables.get("limits", Limits()).rate
+                self.links.reload(_federation(fresh))
+                await self._exchange_things(fresh)
+            except (CertificateError, ConfigError, ValueError) as error:
+                log.error("not reloaded, all stays as it is: %s", error)
+                return
+            for name in ("domain", "data", "listen"):
+                if getattr(fresh, name) != getattr(self.config, name):
+                    log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
+            self.config = fresh
+            log.info("certificate and configuration have been read again")
+
+    async def _exchange_things(self, fresh: Config) -> None:
+        hub, old, new = self.hub, self.config.things, fresh.things
+        for name in [name for name in old if new.get(name) != old[name]]:
+            thing = hub.things[make(name, hub.host)]
+            await thing.stop()
+            hub.tell("thing gone", thing)
+            del hub.things[thing.jid]
+        for name, configured in new.items():
+            if make(name, hub.host) not in hub.things:
+                add_thing(hub, name, configured).start()

@@ -1,0 +1,158 @@
+"""Links to other servers (federation): RFC 6120 between servers, XEP-0220, XEP-0185, XEP-0368, XEP-0178.
+
+One stream in each direction: on those that we open (outgoing.py) we send, on those that we accept
+(incoming.py) we are sent to. What waits for a domain is in its outbox (outbox.py). TLS is a must both ways,
+and whom we open a link to has to show the right certificate (trust.py); since dialback asks on such a link,
+this also holds for those whom we listen to.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from node.base.errors import StanzaError, StreamError
+from node.base.jid import Jid, parse
+from node.base.stanza import Stanza
+from node.hub.hub import Hub
+from node.net.connection import Turn
+from node.net.deadlines import Deadlines
+from node.net.dns import Resolver
+from node.net.listener import Listener, Strangers
+from node.net.tls import Identity
+from node.ports.dialback import Secret
+from node.ports.link.incoming import Incoming
+from node.ports.link.outbox import Outbox
+from node.ports.link.trust import Trust
+
+log = logging.getLogger("hobnode")
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+OPENING_LIMIT = 20  # links being opened at a time: after a power cut all peers are to be told at once
+STRANGER_SECONDS = 30  # from the connection to the first dialback (security: L7)
+TICK_SECONDS = 60  # between keep-alives
+IDLE_TICKS = 10  # without a stanza, then a link of ours is closed: ten minutes; it holds 50 KiB here and there
+UNUSED_TICKS = 1  # for one that served a question only
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A domain that is reached at a fixed place, or known by its certificate."""
+
+    host: str = ""  # name or address; '': as DNS says
+    port: int = 5269
+    fingerprint: str = ""  # SHA-256 of its certificate; '': it must be valid for the domain
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port must be from 1 to 65535, not {self.port}")
+        digits = self.fingerprint.lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
+        if self.fingerprint and not _SHA256.fullmatch(digits):
+            raise ValueError("fingerprint must be a SHA-256: 64 hexadecimal digits, as `hobnode check` prints it")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    peers: Mapping[str, Peer] = field(default_factory=dict)  # by domain, prepared
+    own: tuple[Path, Path] | None = None  # the files of our certificate and its key, for peers that ask (EXTERNAL)
+    rate: int = 4 * 65536  # bytes per second that one peer may send: as four clients; 0: no limit
+
+
+class Links:
+    """All links: out by domain, in by stream."""
+
+    def __init__(self, hub: Hub, options: Options, identity: Identity, turn: Turn):
+        self.hub = hub
+        self.loop = hub.loop
+        self.options = options
+        self.identity = identity
+        self.turn = turn
+        self.trust = Trust(options.peers, options.own)
+        self.resolver = Resolver()
+        self.secret = Secret(secrets.token_hex(32))  # new at each start: keys live as long as a stream
+        self.opening = asyncio.Semaphore(OPENING_LIMIT)
+        self.deadlines = Deadlines(hub.loop, STRANGER_SECONDS, self._too_slow)
+        self.outboxes: dict[Jid, Outbox] = {}
+        self.streams: set[Incoming] = set()
+        self.listeners: list[Listener] = []
+        self._timer = hub.loop.call_later(TICK_SECONDS, self._tick)
+
+    def listen(self, address: str, port: int, strangers: Strangers | None = None) -> Listener:
+        """Opens a port, for STARTTLS and for TLS from the first byte, and begins to send. Raises ListenError.
+
+        A node on which no server can call is heard by none: dialback calls. So there is no sending without this.
+        """
+
+        def accept(sock: socket.socket, peer: tuple[str, int]) -> None:
+            stream = Incoming(self, sock, peer, listener)
+            self.streams.add(stream)
+            self.deadlines.add(stream)
+
+        listener = Listener(self.loop, address, port, accept, strangers)
+        self.listeners.append(listener)
+        self.hub.remote = self.send
+        return listener
+
+    def hosted(self, domain: str) -> bool:
+        return domain == self.hub.host
+
+    def outbox(self, domain: Jid) -> Outbox:
+        box = self.outboxes.get(domain)
+        if box is None:
+            box = self.outboxes[domain] = Outbox(self, domain)
+        return box
+
+    def send(self, stanza: Stanza, origin: object = None) -> None:
+        """From the hub: a stanza for another domain."""
+        assert stanza.to is not None
+        self.outbox(parse(stanza.to.domain)).send(stanza)
+
+    def give_back(self, stanza: Stanza, error: StanzaError) -> None:
+        """Tells the sender why his stanza was not taken. Presence is worth no answer, but who asks for a
+        subscription waits for one."""
+        if stanza.name != "presence" or stanza.type == "subscribe":
+            self.hub.refuse(stanza, error)
+
+    def ended(self, stream: Incoming) -> None:
+        self.streams.discard(stream)
+        self.deadlines.discard(stream)
+
+    def reload(self, options: Options) -> None:
+        """Peers or our certificate have changed: holds for the links that are opened from now on."""
+        self.options = options
+        self.trust = Trust(options.peers, options.own)
+
+    def close(self) -> None:
+        """Listens no more, sends no more, and says goodbye to everybody."""
+        self.hub.remote = None
+        self._timer.cancel()
+        for listener in self.listeners:
+            listener.close()
+        for box in self.outboxes.values():
+            box.close(StreamError("system-shutdown"))
+        for stream in list(self.streams):
+            stream.close(StreamError("system-shutdown"))
+        self.deadlines.close()
+        self.hub.spawn(self.resolver.close(), "the resolver's end")
+
+    def _too_slow(self, stream) -> None:
+        stream.close(StreamError("connection-timeout", f"no dialback within {STRANGER_SECONDS} s"))
+
+    def _tick(self) -> None:
+        self._timer = self.loop.call_later(TICK_SECONDS, self._tick)
+        for stream in list(self.streams):
+            stream.keep_alive()
+        for domain, box in list(self.outboxes.items()):
+            if box.idle:
+                del self.outboxes[domain]
+            elif box.link is not None:
+                limit = IDLE_TICKS if box.link.may_send else UNUSED_TICKS
+                if box.link.quiet >= limit:
+                    box.link.close()
+                else:
+                    box.link.keep_alive()

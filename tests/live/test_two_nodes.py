@@ -1,0 +1,215 @@
+"""Two nodes at addresses of their own, known to each other by their certificates: people of one, a board of the
+other."""
+
+import asyncio
+import signal
+
+import pytest
+from slixmpp.exceptions import IqError
+from slixmpp.plugins.xep_0004 import Form
+from slixmpp.xmlstream import ET
+
+from node.net import certificate
+from tests.live.peers import DEADLINE, Person
+from tests.live.simavr import Uno
+
+HOME, CABIN = "home.example", "cabin.example"
+STOVE = f"stove@{CABIN}"
+CONTROL = "urn:nf:iot:ctr:1.0"
+PLUGINS = ("xep_0004", "xep_0050", "xep_0122", "xep_0191")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("uno")
+
+
+@pytest.fixture
+def uno(cache, tmp_path):
+    with Uno(cache, tmp_path / "ttyACM0") as uno:
+        yield uno
+
+
+@pytest.fixture
+def two(nodes):
+    """`two(more)` starts home and cabin; `more` is added to the cabin's configuration."""
+
+    def start(more=""):
+        home = nodes(HOME, address="127.0.0.2", server=True)
+        cabin = nodes(CABIN, address="127.0.0.3", server=True)
+        for node in (home, cabin):
+            node.data.mkdir()
+            certificate.make(node.domain, node.data / "certificate.pem", node.data / "key.pem")
+        home.configure(peer(cabin))
+        cabin.configure(peer(home) + more)
+        for node in (home, cabin):
+            node.start()
+        home.add("ann", "bob")
+        cabin.add("cleo")
+        return home, cabin
+
+    return start
+
+
+def peer(node, fingerprint=None):
+    """The table by which the other node knows this one."""
+    return (
+        f'[federation.peers."{node.domain}"]\nhost = "{node.address}"\nport = {node.server_port}\n'
+        f'fingerprint = "{fingerprint or certificate.fingerprint(node.data / "certificate.pem")}"\n'
+    )
+
+
+def stove(uno):
+    return (
+        f'[access]\ncontrol = ["ann@{HOME}"]\napprove = ["@{HOME}"]\n'
+        f'[thing.stove]\nboard = "arduino-uno"\nport = "{uno.port}"\n'
+    )
+
+
+def is_online(jid):
+    return lambda s: s.name == "presence" and s["from"] == jid and s["type"] == "available"
+
+
+async def by_chat(ann):
+    assert "is on" in await ann.says(STOVE, "lamp on")
+
+
+async def by_form(ann):
+    asked = await ann.plugin["xep_0050"].send_command(STOVE, "set", action="execute")
+    form = Form()
+    form["type"] = "submit"
+    form.add_field(var="lamp", value="1")
+    session = asked["command"]["sessionid"]
+    done = await ann.plugin["xep_0050"].send_command(
+        STOVE, "set", action="complete", payload=form, sessionid=session, timeout=DEADLINE
+    )
+    assert done["command"]["status"] == "completed"
+
+
+async def by_machine_iq(ann):
+    iq = ann.make_iq_set(ito=f"{STOVE}/hw")
+    command = ET.SubElement(iq.xml, f"{{{CONTROL}}}set")
+    ET.SubElement(command, f"{{{CONTROL}}}b", {"n": "lamp", "v": "true"})
+    answer = await iq.send(timeout=DEADLINE)
+    assert answer["type"] == "result"
+
+
+@pytest.mark.parametrize("command", [by_chat, by_form, by_machine_iq])
+def test_a_person_of_one_commands_a_board_of_the_other(two, uno, run, command):
+    home, _ = two(stove(uno))
+
+    async def talk():
+        ann = await Person(f"ann@{HOME}/phone", home, plugins=PLUGINS).logs_in()
+        ann.send_presence_subscription(STOVE)
+        await ann.hears(is_online(f"{STOVE}/hw"))
+        await command(ann)
+        await asyncio.to_thread(uno.wait, "pin 13 1")
+        await ann.leaves()
+
+    run(talk())
+
+
+def test_a_stranger_and_the_blocked_get_what_a_missing_account_gives(two, uno, run):
+    home, cabin = two(stove(uno))
+
+    async def answers(person, address):
+        """What comes of asking and of writing."""
+        with pytest.raises(IqError) as asked:
+            await person.plugin["xep_0199"].send_ping(address)
+        with pytest.raises(IqError) as commanded:
+            await person.plugin["xep_0050"].send_command(address, "set", action="execute")
+        person.send_message(address, "lamp on", mtype="chat")
+        refused = await person.hears(lambda s: s.name == "message" and s["type"] == "error")
+        return [error.value.condition for error in (asked, commanded)] + [refused["error"]["condition"]]
+
+    async def talk():
+        bob = await Person(f"bob@{HOME}/phone", home, plugins=PLUGINS).logs_in()
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin, plugins=PLUGINS).logs_in()
+        missing = await answers(bob, f"nobody@{CABIN}")
+        assert missing == ["service-unavailable"] * 3
+        assert await answers(bob, STOVE) == missing
+        assert await answers(bob, f"{STOVE}/hw") == missing
+        await cleo.plugin["xep_0191"].block(f"bob@{HOME}")
+        assert await answers(bob, f"cleo@{CABIN}") == missing
+        await bob.leaves()
+        await cleo.leaves()
+
+    run(talk())
+
+
+def test_people_of_both_become_contacts_and_talk(two, run):
+    home, cabin = two()
+
+    async def talk():
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin).logs_in()
+        ann.send_presence_subscription(f"cleo@{CABIN}")
+        await ann.hears(is_online(f"cleo@{CABIN}/desk"))
+        await cleo.hears(is_online(f"ann@{HOME}/phone"))
+        assert (await ann.plugin["xep_0030"].get_info(CABIN))["disco_info"]["identities"]
+        for number in range(20):
+            ann.send_message(f"cleo@{CABIN}", f"{number} <&> ü", mtype="chat")
+        for number in range(20):
+            assert (await cleo.hears(lambda s: s["body"]))["body"] == f"{number} <&> ü"
+        cleo.send_message(f"ann@{HOME}", "good night", mtype="chat")
+        await ann.hears(lambda s: s["body"] == "good night")
+        await cleo.leaves()
+        await ann.hears(lambda s: s["from"] == f"cleo@{CABIN}/desk" and s["type"] == "unavailable")
+        await ann.leaves()
+
+    run(talk())
+
+
+def test_a_node_that_is_away_and_comes_back(two, run):
+    home, cabin = two()
+
+    async def talk():
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        ann.send_message(f"cleo@{CABIN}", "one", mtype="chat")
+        await until_said(cabin, f"link from {HOME}: open")
+        assert cabin.stop(signal.SIGKILL) != 0
+        await until_said(home, f"link to {CABIN}: ended")
+        ann.send_message(f"cleo@{CABIN}", "two", mtype="chat")
+        refused = await ann.hears(lambda s: s["type"] == "error")
+        assert refused["error"]["condition"] == "remote-server-timeout"
+        assert "connection refused" in refused["error"]["text"]
+        cabin.start()
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin).logs_in()
+        cleo.send_message(f"ann@{HOME}/phone", "here again", mtype="chat")
+        await ann.hears(lambda s: s["body"] == "here again")
+        ann.send_message(f"cleo@{CABIN}", "three", mtype="chat")
+        await cleo.hears(lambda s: s["body"] == "three")
+        await cleo.leaves()
+        await ann.leaves()
+
+    run(talk())
+
+
+def test_a_certificate_that_is_not_the_pinned_one(two, run):
+    home, cabin = two()
+    home.configure(peer(cabin, "AB" * 32))
+    home.process.send_signal(signal.SIGHUP)
+
+    async def talk():
+        await until_said(home, "read again")
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        ann.send_message(f"cleo@{CABIN}", "hello", mtype="chat")
+        refused = await ann.hears(lambda s: s["type"] == "error")
+        assert refused["error"]["condition"] == "remote-server-not-found"
+        assert "certificate is not the pinned one" in refused["error"]["text"]
+        assert f"link to {CABIN}: certificate is not the pinned one" in home.said()
+        # And one whom we do not trust is not listened to: his dialback is asked about where he should be.
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin).logs_in()
+        cleo.send_message(f"ann@{HOME}", "hello", mtype="chat")
+        refused = await cleo.hears(lambda s: s["type"] == "error")
+        assert "not-authorized" in refused["error"]["text"]
+        await cleo.leaves()
+        await ann.leaves()
+
+    run(talk())
+
+
+async def until_said(node, text):
+    async with asyncio.timeout(DEADLINE):
+        while text not in node.said():
+            await asyncio.sleep(0.05)
