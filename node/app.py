@@ -6,6 +6,7 @@ which they are named here.
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
 from importlib import import_module
@@ -117,7 +118,10 @@ async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) 
     for number in (signal.SIGTERM, signal.SIGINT):
         hub.loop.add_signal_handler(number, stop.set)
     reloading = Reloading(hub, config, identity, clients, links)
-    hub.loop.add_signal_handler(signal.SIGHUP, reloading.begin)
+    terminal = _has_terminal()
+    hub.loop.add_signal_handler(
+        signal.SIGHUP, lambda: stop.set() if terminal and not _has_terminal() else reloading.begin()
+    )
     try:
         listen = config.listen
         for port, direct in ((listen.client, False), (listen.client_tls, True)):
@@ -144,6 +148,12 @@ async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) 
         await turn.goodbyes(GOODBYE)
         service.close()
     return 0
+
+
+def _has_terminal() -> bool:
+    """Whether somebody reads our log on a terminal. When its window is closed that sends SIGHUP, too, and ends us:
+    nobody would know that we are still here."""
+    return os.isatty(2)
 
 
 def _federation(config: Config) -> Federation:
@@ -192,8 +202,10 @@ class Reloading:
         for name in [name for name in old if new.get(name) != old[name]]:
             thing = hub.things[make(name, hub.host)]
             await thing.stop()
+            log.info("%s: taken out", name)
             hub.tell("thing gone", thing)
             del hub.things[thing.jid]
         for name, configured in new.items():
             if make(name, hub.host) not in hub.things:
+                log.info("%s: put in", name)
                 add_thing(hub, name, configured).start()

@@ -3,11 +3,11 @@
 import importlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from node.base import jid
+from node.base.path import Path
 from node.hub import board as boards
 from node.options import ConfigError, Table, build, read
 from node.ports.link import Peer
@@ -58,8 +58,7 @@ class Tls:
             raise ValueError("needs both, certificate and key")
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(NamedTuple):
     """One thing as configured; `options` is an instance of the driver's own `Options`."""
 
     name: str  # the localpart of its address
@@ -229,8 +228,8 @@ def _files(*floors: str) -> dict[str, list[str]]:
     here = Path(__file__).parent
     found: dict[str, list[str]] = {}
     for floor in floors:
-        for file in sorted((here / floor).iterdir()):
-            name = file.name.removesuffix(".py")
+        for file in sorted(os.listdir(here / floor)):
+            name = file.removesuffix(".py")
             if name.isidentifier() and not name.startswith("_"):
                 found.setdefault(name, []).append(floor)
     return found

@@ -7,8 +7,9 @@ import tomllib
 import types
 import typing
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
+
+from node.base.path import Path
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false"}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)")
@@ -48,8 +49,10 @@ class Table:
         from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
 
         # 0.5: 'prot' for 'port' and 'cleint' for 'client' are found, 'x' for 'domain' is not
-        close = get_close_matches(key, list(known), n=1, cutoff=0.5)
+        close = get_close_matches(key, known, n=1, cutoff=0.5)
         guess = f"; did you mean {close[0]!r}?" if close else ""
+        if not close and self.path and known:  # at the top there are too many to be told
+            guess = f"; there are {', '.join(known)}" if len(known) > 1 else f"; there is {known[0]}"
         noun = "table or option" if not self.path else "option"
         return self.mistake(f"{self.title} has no {noun} {key!r}{guess}", key)
 

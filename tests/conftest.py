@@ -7,7 +7,7 @@ from xml.parsers import expat
 import pytest
 
 from node.app import assemble
-from node.base.element import read
+from node.base.element import Element, read
 from node.base.errors import StreamError
 from node.base.jid import Jid, parse
 from node.base.stanza import CLIENT, Stanza
@@ -34,9 +34,17 @@ class Heard(str):
     __hash__ = None
 
 
+def read_stanza(text: str) -> Element:
+    """The first element of a text that stands in a client's stream."""
+    return _read_all(text).elements[0]
+
+
+def _read_all(text: str) -> Element:
+    return read(f"<s xmlns='{CLIENT}' xmlns:stream='http://etherx.jabber.org/streams'>{text}</s>".encode())
+
+
 def _meaning(text: str):
-    element = read(f"<s xmlns='{CLIENT}' xmlns:stream='http://etherx.jabber.org/streams'>{text}</s>".encode())
-    return _plain(element)
+    return _plain(_read_all(text))
 
 
 def _plain(element):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from node.base.path import Path
 from node.options import ConfigError, build, read
 
 
@@ -87,6 +87,12 @@ def test_an_unknown_name_is_answered_with_its_line_and_the_closest_one(table):
 
 def test_a_name_like_no_other_is_answered_without_a_guess(table):
     assert complaint(table('port = "x"\nzzz = 1')) == "home.toml:2: the file has no table or option 'zzz'"
+
+
+def test_inside_a_table_a_name_like_no_other_is_answered_with_what_there_is(table):
+    assert complaint(table('port = "x"\n[inner]\nzzz = 1')) == (
+        "home.toml:3: [inner] has no option 'zzz'; there is depth"
+    )
 
 
 @pytest.mark.parametrize(

@@ -111,14 +111,14 @@ def _write(element: Element, ns: str, parts: list[str]) -> None:
     if own == STREAMS:
         # Every stream of ours declares the prefix `stream`, and nothing else may stand for that namespace.
         name, own = f"stream:{name}", ns
-    elif own == XML:
-        raise ValueError("no element lives in the namespace of xml:")
+    elif own == XML:  # likewise
+        name, own = f"xml:{name}", ns
     parts.append(f"<{name}")
     if own != ns:
         parts.append(f" xmlns='{escape_attribute(own)}'")
     for number, (key, value) in enumerate(element.attrs.items()):
         if key[0] == "{":
-            uri, _, key = key[1:].partition("}")
+            uri, _, key = key[1:].rpartition("}")  # the last: a stranger's namespace may hold more of them
             parts.append(f" xmlns:a{number}='{escape_attribute(uri)}'")
             key = f"a{number}:{key}"
         parts.append(f" {key}='{escape_attribute(value)}'")

@@ -70,7 +70,7 @@ def field(
 
 
 def option(each):
-    value, label = each if isinstance(each, tuple) else (each, None)
+    value, label = each if isinstance(each, tuple) else (each, each)  # Profanity shows a missing label as "(null)"
     return E("option", NS, E("value", NS, value), label=label)
 
 

@@ -9,6 +9,7 @@ needs it; a home where none does is spared it.
 
 import re
 import socket
+import sys
 from functools import cache
 
 from node.base.element import escape_attribute
@@ -101,6 +102,7 @@ def ascii_domain(domain: str) -> str:
 
 
 def _join(local: str, domain: str, resource: str) -> Jid:
+    domain = sys.intern(domain)  # most are ours: one text for all, and compared at a glance
     account = Jid(f"{local}@{domain}" if local else domain)
     account.local, account.domain, account.resource, account._account = local, domain, "", None
     account.wire = escape_attribute(account).encode()
@@ -142,7 +144,7 @@ def _prepare_domain(text: str) -> str:
         prepared = idna.decode(text, uts46=True)
     except (idna.IDNAError, UnicodeError) as error:
         raise JidError(f"the domain {text[:80]!r} is not valid: {error}") from None
-    return prepared
+    return prepared.removesuffix(".")  # there are other full stops than '.': U+3002
 
 
 def _prepare_ipv6(text: str) -> str:
@@ -151,7 +153,7 @@ def _prepare_ipv6(text: str) -> str:
     try:
         address = socket.inet_pton(socket.AF_INET6, text[1:-1])
         return f"[{socket.inet_ntop(socket.AF_INET6, address)}]"
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL, a surrogate
         raise JidError(f"the domain {text[:80]!r} is not valid") from None
 
 

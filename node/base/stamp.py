@@ -2,8 +2,9 @@
 
 import re
 import time
-from calendar import timegm
+from datetime import date
 
+_EPOCH = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
 _DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z")
 
@@ -26,7 +27,8 @@ def parse(text: str) -> float:
     year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 24 and minute <= 59 and second <= 60):
         raise ValueError(f"{text[:40]!r} is not a date and time")
-    seconds = timegm((year, month, day, hour, minute, second)) + float(found[7] or 0)
+    days = date(year, month, 1).toordinal() + day - 1 - _EPOCH
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second + float(found[7] or 0)
     if found[8] != "Z":
         offset = int(found[8][1:3]) * 3600 + int(found[8][4:6]) * 60
         seconds += -offset if found[8][0] == "+" else offset

@@ -8,8 +8,8 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from hashlib import sha256
-from pathlib import Path
 
+from node.base.path import Path
 from node.cli import office
 from node.cli.log import escaped
 from node.cli.trouble import Trouble
@@ -179,15 +179,6 @@ async def _look_around(resolver: dns.Resolver, domain: str) -> Finding:
 async def _look_up(resolver: dns.Resolver, domain: str, name: str, port: int) -> Finding:
     service, direct = WAYS[name], name == "client_tls"
     advice = f"{service}.{domain}. 3600 IN SRV 0 5 {port} {domain}."
-    if domain.endswith(".local"):
-        try:
-            await resolver.addresses(domain)
-        except (dns.NotFound, dns.NoAnswer):
-            return (
-                NOTE,
-                f"nobody on this network finds {domain}: install avahi-daemon, or give clients the address",
-            )
-        return GOOD, f"{domain} is found on this network (and only there)"
     try:
         targets = await resolver.targets(domain, {service: direct}, 0)
         host, at, _ = targets[0]

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable
-from pathlib import Path
 
+from node.base.path import Path
 from node.cli.trouble import Trouble
 from node.config import Config
 from node.hub.store import StoreError
@@ -22,13 +22,13 @@ def look(config: Config) -> None:
         try:
             listener.look(config.listen.address, port)
         except listener.ListenError as error:
-            raise Trouble(f"[listen] {name}: {error}") from error
+            raise Trouble(f"[listen] {name}: {error}; {config.path} can name another") from error
 
 
 def make(config: Config) -> None:
     """Make what is missing: the directory and, unless [tls] names one, a certificate. Raises Trouble."""
     try:
-        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(config.data, mode=0o700, exist_ok=True)
     except OSError as error:
         raise Trouble(f"data: {config.data} cannot be made: {error.strerror}") from error
     if not config.certificate.exists():
@@ -50,14 +50,16 @@ def serve(config: Config, announce: Callable[[], None] | None = None) -> int:
 
 def _look_at_directory(data: Path) -> None:
     if data.exists():
-        owner = data.stat().st_uid
+        owner = os.stat(data).st_uid
         if owner != os.geteuid():
             # Files that root makes in somebody else's directory would lock that somebody out.
             raise Trouble(f"data: {data} belongs to user {owner}; run the node as that user")
         if not os.access(data, os.W_OK | os.X_OK):
             raise Trouble(f"data: {data} cannot be written to")
         return
-    above = next(folder for folder in data.parents if folder.exists())
+    above = data.parent
+    while not above.exists():
+        above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise Trouble(f"data: {data} cannot be made: {above} cannot be written to")
 

@@ -54,7 +54,7 @@ def _become_owner(config: Config) -> None:
     """As root, act as the user to whom the directory belongs, so that the node can read what we write."""
     if os.geteuid() != 0 or not config.data.exists():
         return
-    owner = config.data.stat()
+    owner = os.stat(config.data)
     if owner.st_uid != 0:
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)

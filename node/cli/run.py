@@ -1,7 +1,6 @@
 """hobnode run: serve with the configuration of a file."""
 
-from pathlib import Path
-
+from node.base.path import Path
 from node.cli import ground, log
 from node.config import load
 

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from pathlib import Path
 
+from node.base.path import Path
 from node.cli import office
 from node.cli.log import escaped
 from node.config import Config, load

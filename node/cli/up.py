@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 from node.base import jid
+from node.base.path import Path
 from node.cli import ground, log
 from node.cli.trouble import Trouble
 from node.config import Config, load
@@ -33,6 +33,7 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like another 
 GROUPS, GROUP = 4, 4  # 79 bits, to be typed on a phone once
 PEOPLE = range(1000, 60000)  # Debian's user ids for people; the others are services
 QR_WAIT = 60  # seconds; a Pi Zero needs five
+WHITE_ON_BLACK, USUAL = "\033[97;40m", "\033[0m"  # ECMA-48 SGR
 
 
 def arguments(parser) -> None:
@@ -79,14 +80,14 @@ def _prepared(domain: str) -> jid.Jid:
 
 def _keep(file: Path, text: str) -> None:
     """Whole or not at all, whenever the power fails. Raises Trouble."""
-    half = file.with_suffix(".part")
+    half = file.with_name(f"{file.name}.part")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with half.open("w", encoding="utf-8") as writing:
+        os.makedirs(file.parent, mode=0o700, exist_ok=True)
+        with open(half, "w", encoding="utf-8") as writing:
             writing.write(text)
             writing.flush()
             os.fsync(writing.fileno())
-        half.replace(file)
+        os.replace(half, file)
     except OSError as error:
         raise Trouble(f"{file} cannot be written: {error.strerror}") from error
 
@@ -109,7 +110,7 @@ def _greet(config: Config, owner: jid.Jid, password: str | None) -> None:
     if password is None:
         print(f"hobnode: {config.domain}, configured in {config.path}")
         if log.is_the_journal(sys.stdout):
-            print(f"hobnode: the owner's account is made by: hobnode user add {owner} --config {config.path}")
+            print(f"hobnode: the owner's account is made by: {_command()} user add {owner} --config {config.path}")
         sys.stdout.flush()
         return
     ways = [
@@ -126,12 +127,13 @@ This is {config.domain}. All that it keeps is in {config.data}
   password     {password}    (shown this once)
   server       {config.listen.address or _address()}, port {" or ".join(ways)}
   certificate  SHA-256 {certificate.fingerprint(config.certificate)}
-               (made here: the client asks once whether to trust it; compare)
+               SHA-1   {certificate.old_fingerprint(config.certificate)}
+               (made here: the client asks once whether to trust it, and shows one of these; compare)
 
 {_qr(f"xmpp:{owner}")}
   Then add the contact hub@{config.domain}: this machine. More people, another password:
-  hobnode user add NAME@{config.domain} --config {config.path}
-  hobnode user passwd {owner} --config {config.path}
+  {_command()} user add NAME@{config.domain} --config {config.path}
+  {_command()} user passwd {owner} --config {config.path}
 """)
     sys.stdout.flush()
 
@@ -148,7 +150,17 @@ def _qr(text: str) -> str:
         drawn.encode(sys.stdout.encoding or "ascii")
     except (OSError, subprocess.SubprocessError, UnicodeError):
         return ""
+    if sys.stdout.isatty():  # not every scanner reads a negative, as it would be on a light background
+        drawn = "".join(f"{WHITE_ON_BLACK}{line}{USUAL}\n" for line in drawn.splitlines())
     return drawn
+
+
+def _command() -> str:
+    """What to type for hobnode here: its path, unless the shell finds it by its name."""
+    folder, name = os.path.split(sys.argv[0])
+    if name != "hobnode" or folder in os.environ.get("PATH", "").split(os.pathsep):
+        return "hobnode"
+    return sys.argv[0]
 
 
 def _data() -> Path:

@@ -2,9 +2,9 @@
 
 import getpass
 import sys
-from pathlib import Path
 
 from node.base import jid
+from node.base.path import Path
 from node.cli import office
 from node.cli.trouble import Trouble
 from node.config import Config, load

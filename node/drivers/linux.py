@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
+from glob import glob
 
+from node.base.path import Path
 from node.hub.thing import Control, DriverError, Field
 
 # What processors call their thermometers. One of another name may be the battery's: worse than none.
@@ -87,7 +88,7 @@ class Driver:
             yield Field("undervoltage", type="boolean", category="status", shown=False, alarm=alarm), voltage
 
     def _thermometer(self) -> Path | None:
-        for zone in sorted(self.root.glob("sys/class/thermal/thermal_zone*")):
+        for zone in self._found("sys/class/thermal/thermal_zone*"):
             kind = (_try(partial(_text, zone / "type")) or "").lower()
             if any(word in kind for word in ZONES):
                 return zone / "temp"
@@ -96,7 +97,7 @@ class Driver:
 
     def _voltage(self) -> Source | None:
         """Of a Pi: its firmware's own word, or the alarm of newer kernels."""
-        for firmware in self.root.glob("sys/devices/platform/soc*/*firmware/get_throttled"):
+        for firmware in self._found("sys/devices/platform/soc*/*firmware/get_throttled"):
             return lambda: _boolean(int(_text(firmware), 16) & UNDERVOLTAGE)
         if sensor := self._sensor("rpi_volt"):
             return lambda: _boolean(int(_text(sensor / "in0_lcrit_alarm")))
@@ -104,10 +105,14 @@ class Driver:
 
     def _sensor(self, *names: str) -> Path | None:
         """The first chip in hwmon that is called one of these."""
-        for chip in sorted(self.root.glob("sys/class/hwmon/hwmon*")):
+        for chip in self._found("sys/class/hwmon/hwmon*"):
             if _try(partial(_text, chip / "name")) in names:
                 return chip
         return None
+
+    def _found(self, pattern: str) -> list[Path]:
+        """What there is of that pattern, sorted."""
+        return [self.root / name for name in sorted(glob(pattern, root_dir=self.root))]
 
 
 def _try(source: Source) -> str | None:

@@ -87,8 +87,7 @@ class Blocking:
         """Whoever is blocked finds nobody there: the answer is that of a missing account (§3.3)."""
         if not self.lists or stanza.sender is None or not self.blocks(stanza.to.bare, stanza.sender):
             return False
-        if stanza.name != "presence":  # of which none is answered, also no probe
-            self.hub.missing(stanza)
+        self.hub.nobody(stanza, origin)
         return True
 
     # What clients ask
@@ -110,8 +109,7 @@ class Blocking:
         if len(blocked) + len(new) > ITEMS_LIMIT or sum(map(len, blocked)) + sum(map(len, new)) > BYTES_LIMIT:
             raise StanzaError("resource-constraint", f"A blocklist has at most {ITEMS_LIMIT} addresses")
         followers = [jid for jid in self._followers(owner) if matches(dict.fromkeys(new), jid)]
-        after = {**blocked, **dict.fromkeys(new)}
-        await self._change(owner, after, "INSERT OR IGNORE INTO blocked VALUES (?, ?)", new)
+        await self._change(owner, new, [])
         for follower in followers:
             self.presence.withdraw(owner, follower)
         self.presence.leave_blocked(owner)
@@ -125,7 +123,7 @@ class Blocking:
         left = {jid: None for jid in blocked if jid not in gone}
         hidden = [jid for jid in self._followers(owner) if self.blocks(owner, jid)]
         followers = [jid for jid in hidden if not matches(left, jid)]
-        await self._change(owner, left, "DELETE FROM blocked WHERE owner = ? AND jid = ?", gone)
+        await self._change(owner, [], gone)
         for follower in followers:
             self.presence.show(owner, follower)
         self._answer(iq, E("unblock", NS, *(E("item", None, jid=jid) for jid in wanted)))
@@ -134,19 +132,21 @@ class Blocking:
         """Those who may see the presence of `owner`: they are told when that changes (§3.3, §3.4)."""
         return self.hub.need("roster").subscribers(owner)
 
-    async def _change(self, owner, blocked, sql, jids):
+    async def _change(self, owner, new, gone):
         """In memory at once, answered after the commit (D5); taken back when there can be none."""
-        before = self.lists.get(owner, {})
-        self._put(owner, blocked)
+        self._put(owner, new, gone)
+        statements = [("INSERT OR IGNORE INTO blocked VALUES (?, ?)", (owner, jid)) for jid in new]
+        statements += [("DELETE FROM blocked WHERE owner = ? AND jid = ?", (owner, jid)) for jid in gone]
         try:
-            if jids:
-                self.store.write_all([(sql, (owner, jid)) for jid in jids])
+            if statements:
+                self.store.write_all(statements)
             await self.store.committed()
         except StoreError as error:
-            self._put(owner, before)
+            self._put(owner, gone, new)  # these alone: another change may have been kept meanwhile
             raise unkept(error) from error
 
-    def _put(self, owner, blocked):
+    def _put(self, owner, new, gone):
+        blocked = {jid: None for jid in (*self.lists.get(owner, ()), *new) if jid not in gone}
         if blocked:
             self.lists[owner] = blocked
         else:

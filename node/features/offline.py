@@ -98,7 +98,7 @@ class Offline:
         self.store = hub.store.accounts
         self.store.schema("offline", SCHEMA)
         self.next_id = (self.store.read("SELECT max(id) FROM offline")[0][0] or 0) + 1
-        self.boxes: dict[Jid, Box] = {}  # of accounts asked for since the start
+        self.boxes: dict[Jid, Box] = {}  # of accounts for which something was kept since the start, or is
         self.fresh: dict[int, Message] = {}  # not committed yet, so not to be read from the database
         self.batches: dict[Jid, Batch] = {}  # under way, by account
 
@@ -158,7 +158,11 @@ class Offline:
     def arrived(self, session, first):
         """A resource is available: it gets what waits, unless its priority is negative (XEP-0160 §2)."""
         owner = session.jid.bare
-        if any(self.box(owner).messages) and session.jid in listening(self.hub, owner):
+        box = self.box(owner)
+        if not any(box.messages):
+            if not box.confirmed:  # nothing waits, as for most: why keep an empty box
+                del self.boxes[owner]
+        elif session.jid in listening(self.hub, owner):
             self.send(owner, session)
 
     def send(self, owner, session):

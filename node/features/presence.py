@@ -33,8 +33,8 @@ class Presences:
         self.rosters = hub.need("roster")
         self.subscriptions = hub.need("subscription")
         self.blocking = hub.need("blocking")
-        # What each available resource said last, without `to`: by account and resource.
-        self.last: dict[Jid, dict[Jid, Stanza]] = {}
+        # What each available resource said last, without `to`. Which are available, hub.present knows.
+        self.last: dict[Jid, Stanza] = {}
         # To whom each resource has shown itself directly, in order.
         self.directed: dict[Jid, dict[Jid, None]] = {}
 
@@ -55,14 +55,13 @@ class Presences:
         full = stanza.sender
         owner = full.bare
         priority = priority_of(stanza)
-        others = self.last.setdefault(owner, {})
-        first = full not in others
+        first = full not in self.last
+        self.last[full] = stanza
         self.hub.set_priority(full, priority)
-        others[full] = stanza
         self.broadcast(owner, stanza)
         if first:
-            for other, said in list(others.items()):
-                if other != full:
+            for said in self.said(owner):
+                if said.sender != full:
                     session.deliver(said.copy(to=full))
             self.probe(owner, session)
         self.hub.tell("available", session, first)
@@ -71,10 +70,8 @@ class Presences:
         """The resource is not available any more: all who saw it are told."""
         owner = full.bare
         told: list[Jid] = []
-        if full in self.last.get(owner, ()):
-            del self.last[owner][full]
-            if not self.last[owner]:
-                del self.last[owner]
+        if full in self.last:
+            del self.last[full]
             self.hub.set_priority(full, None)
             told = self.broadcast(owner, stanza)
         directed = self.directed.pop(full, None)
@@ -88,7 +85,7 @@ class Presences:
     def lost(self, session):
         """A session has ended, whether it said good-bye or not (§4.5.2)."""
         full = session.jid
-        was_available = full in self.last.get(full.bare, ())
+        was_available = full in self.last
         self.go(full, Stanza("presence", type="unavailable", sender=full))
         if was_available:
             self.hub.tell("unavailable", session)
@@ -99,6 +96,8 @@ class Presences:
         if to is None or stanza.type not in (None, "unavailable"):
             return False
         full = stanza.sender
+        if full not in self.hub.sessions.get(full.bare, ()):
+            return True  # the subscription held it up, and its session has ended meanwhile
         shown = self.directed.get(full)
         if stanza.type == "unavailable":
             if shown:
@@ -128,22 +127,26 @@ class Presences:
     def available(self, owner: Jid) -> list:
         """The sessions that have sent presence. A list: one that does not read may end while it is told."""
         sessions = self.hub.sessions.get(owner, {})
-        return [sessions[full] for full in self.last.get(owner, ()) if full in sessions]
+        return [sessions[full] for full in self.hub.present.get(owner, ()) if full in sessions]
+
+    def said(self, owner: Jid) -> list[Stanza]:
+        """What the available resources of an account said last."""
+        return [self.last[full] for full in self.hub.present.get(owner, ())]
 
     def show(self, owner: Jid, contact: Jid) -> None:
         """Sends the account's current presence to a contact, now a subscriber or blocked no more."""
         if not self.blocking.blocks(owner, contact):
-            for said in list(self.last.get(owner, {}).values()):
+            for said in self.said(owner):
                 self.hub.route(said.copy(to=contact))
 
     def withdraw(self, owner: Jid, contact: Jid) -> None:
         """Sends unavailable presence of every available resource to a contact who shall see them no more."""
-        for full in list(self.last.get(owner, ())):
+        for full in list(self.hub.present.get(owner, ())):
             self.hub.route(Stanza("presence", type="unavailable", sender=full, to=contact))
 
     def leave_blocked(self, owner: Jid) -> None:
         """To those whom the owner has just blocked no resource stays shown directly."""
-        for full in list(self.last.get(owner, ())):
+        for full in list(self.hub.present.get(owner, ())):
             for to in [to for to in self.directed.get(full, ()) if self.blocking.blocks(owner, to)]:
                 del self.directed[full][to]
                 self.hub.route(Stanza("presence", type="unavailable", sender=full, to=to))
@@ -155,9 +158,9 @@ class Presences:
             if contact.domain != self.hub.host or contact in self.hub.things:
                 self.hub.route(Stanza("presence", type="probe", sender=full, to=contact))
                 continue
-            here = self.last.get(contact)
+            here = self.said(contact)
             if here and self.rosters.subscribed(contact, owner) and not self.blocking.between(owner, contact):
-                for said in here.values():
+                for said in here:
                     session.deliver(said.copy(to=full))
 
     # What others say
@@ -196,8 +199,7 @@ class Presences:
             else:
                 self.hub.missing(probe)
             return
-        here = self.last.get(owner, {})
-        shown = [here[to]] if to in here else [] if to.full else list(here.values())
+        shown = [self.last[to]] if to in self.last else [] if to.full else self.said(owner)
         for said in shown:
             self.hub.route(said.copy(to=asker))
         if not shown:

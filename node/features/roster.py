@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 NS = "jabber:iq:roster"
 
 ITEMS_LIMIT = 2000  # a roster of 500 is a large one; 2000 are 1 MiB of memory and a result of 200 KiB
+TEXTS_LIMIT = 256 * 1024  # characters of all addresses, names and groups of a roster: 2000 items as they are in life
 REQUESTS_LIMIT = 100  # of those who are in no roster, waiting for an answer: a person reads no more
 GROUPS_LIMIT = 16  # of one contact; people use one or two
 TEXT_LIMIT = 1023  # bytes of a name or a group: what an address may have is enough for a name
@@ -69,6 +70,11 @@ class Item(NamedTuple):
         """The contact has asked to see the owner, and waits."""
         return self.request is not None
 
+    @property
+    def weight(self) -> int:
+        """How many characters people have put into it."""
+        return len(self.jid) + len(self.name) + sum(map(len, self.groups))
+
     def element(self) -> Element:
         return E(
             "item",
@@ -101,8 +107,8 @@ class Rosters:
         self.store = hub.store.accounts
         self.store.schema("roster", SCHEMA)
         self.loaded: dict[Jid, Roster] = {}
-        # Resources that have fetched the roster and so hear of changes, by account (RFC 6121 §2.1.6).
-        self.interested: dict[Jid, set[Jid]] = {}
+        # Resources that have fetched the roster and so hear of changes (RFC 6121 §2.1.6).
+        self.interested: set[Jid] = set()
 
     def items(self, owner: Jid) -> dict[Jid, Item]:
         """All contacts, also those who only asked to be one (`listed` is False). Not to be changed."""
@@ -155,11 +161,7 @@ class Rosters:
     def left(self, session):
         """The last session of an account takes its roster along."""
         owner = session.jid.bare
-        resources = self.interested.get(owner)
-        if resources:
-            resources.discard(session.jid)
-            if not resources:
-                del self.interested[owner]
+        self.interested.discard(session.jid)
         roster = self.loaded.get(owner)
         others = any(other is not session for other in self.hub.sessions.get(owner, {}).values())
         if roster and not roster.unsaved and not others:
@@ -170,7 +172,7 @@ class Rosters:
         for item in list(self.items(owner).values()):
             self.hub.tell("contact removed", owner, item)
         self.loaded.pop(owner, None)
-        self.interested.pop(owner, None)
+        self.interested.difference_update(self.hub.sessions.get(owner, ()))
         self.store.write("DELETE FROM roster WHERE owner = ?", (owner,))
         self.store.write("DELETE FROM roster_version WHERE owner = ?", (owner,))
 
@@ -182,6 +184,7 @@ class Rosters:
         old = roster.items.get(item.jid)
         if old is None or old.listed != item.listed:
             self._make_room(roster, item.listed)
+        self._weigh(roster, old, item)
         roster.items[item.jid] = item
         flags = (item.subscription, item.ask, item.approved, item.listed, item.request)
         row = (owner, item.jid, item.name, SEPARATOR.join(item.groups), *flags)
@@ -222,6 +225,11 @@ class Rosters:
         if sum(item.listed == listed for item in roster.items.values()) >= limit:
             raise StanzaError("resource-constraint", f"At most {limit} of these")
 
+    def _weigh(self, roster, old, item):
+        more = item.weight - (old.weight if old else 0)
+        if more > 0 and more + sum(each.weight for each in roster.items.values()) > TEXTS_LIMIT:
+            raise StanzaError("resource-constraint", f"A roster has at most {TEXTS_LIMIT} characters")
+
     def _save(self, owner, roster, statement, shown) -> "Saving":
         statements = [statement]
         if shown is not None:
@@ -239,14 +247,14 @@ class Rosters:
     def interested_sessions(self, owner: Jid) -> list:
         """The sessions that have fetched the roster."""
         sessions = self.hub.sessions.get(owner, {})
-        return [sessions[jid] for jid in self.interested.get(owner, ()) if jid in sessions]
+        return [session for jid, session in sessions.items() if jid in self.interested]
 
     # What clients ask
 
     def fetch(self, iq, origin):
         """RFC 6121 §2.1.3 and §2.6.3: all of it, or nothing where the client has this version already."""
         owner = iq.sender.bare
-        self.interested.setdefault(owner, set()).add(iq.sender)
+        self.interested.add(iq.sender)
         roster = self.roster(owner)
         version = iq.payload.get("ver")
         if version == roster.version:

@@ -113,7 +113,7 @@ class Subscriptions:
 
     def hold_arriving(self, stanza, origin):
         """Guard: what a contact says after a change between the two."""
-        if not self.held:
+        if not self.held or stanza.sender is None:  # our own answer to an address that is none
             return False
         # No origin: it has passed the guards of its sender, and does not pass them twice.
         return self._hold((stanza.to.bare, stanza.sender.bare), stanza, None)

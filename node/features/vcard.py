@@ -2,7 +2,7 @@
 
 from node.base.element import read, write
 from node.base.errors import StanzaError
-from node.base.stanza import CLIENT
+from node.base.stanza import CLIENT, PLAIN_SCOPES
 from node.hub.store import StoreError
 
 NS = "vcard-temp"
@@ -19,7 +19,8 @@ def setup(hub, options):
     hub.on_iq("get", "vCard", NS, cards.own, at="self")
     hub.on_iq("set", "vCard", NS, cards.change, at="self")
     hub.on_iq("get", "vCard", NS, cards.show, at="account")
-    hub.on_iq("set", "vCard", NS, refuse, at="account")
+    for at in ("account", "missing"):  # one answer: it does not tell who has an account
+        hub.on_iq("set", "vCard", NS, refuse, at=at)
     hub.on("removed", cards.forget)
 
 
@@ -41,7 +42,7 @@ class Cards:
         rows = self.database.read("SELECT xml FROM vcards WHERE localpart = ?", (iq.to.local,))
         if not rows:
             raise StanzaError(otherwise)
-        return iq.reply(read(rows[0][0]))
+        return iq.reply(read(PLAIN_SCOPES[CLIENT] + rows[0][0] + b"</s>").elements[0])
 
     async def change(self, iq, origin):
         """§3.2: always the whole card; the answer follows when it is on disk."""

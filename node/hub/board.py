@@ -1,13 +1,13 @@
 """A board: a folder that names its driver and says what is wired to it (boards/NAME/board.toml)."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from node.base.path import Path
 from node.hub.thing import Control, Field
 
 FIELD_TYPES = ("quantity", "boolean", "integer", "string", "enum", "date", "dateTime", "time", "duration")
@@ -26,8 +26,7 @@ class BoardError(Exception):
     """What is wrong with a board's name or its board.toml, in words for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(NamedTuple):
     """What boards/NAME/board.toml says; `usb` are vendor:product in hexadecimal, `options` the driver's."""
 
     name: str
@@ -41,7 +40,8 @@ class Board:
 
 def names() -> list[str]:
     """The boards we know, by the alphabet."""
-    return sorted(path.parent.name for path in _boards().glob("*/board.toml"))
+    folder = _boards()
+    return sorted(name for name in os.listdir(folder) if (folder / name / "board.toml").is_file())
 
 
 def load(name: str) -> Board:
@@ -50,7 +50,7 @@ def load(name: str) -> Board:
     if not _FOLDER.match(name) or not file.is_file():
         raise BoardError(_unknown(name))
     try:
-        table = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
+        table = tomllib.loads(file.read_text(), parse_float=Decimal)
         return Board(
             name=name,
             label=_text(table, "label") or name,
@@ -103,7 +103,7 @@ def control(table: Mapping[str, Any]) -> Control:
 
 def _boards() -> Path:
     """Inside the package in an installed wheel, beside it in the source tree."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(os.path.realpath(__file__)).parent.parent
     inside = package / "boards"
     return inside if inside.is_dir() else package.parent / "boards"
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid
 from node.base.stanza import Stanza, kind, new_id
+from node.hub.claims import honest
 from node.hub.delivery import deliver_message
 from node.hub.store import StoreError
 
@@ -155,6 +156,8 @@ class Hub:
         `sender` is the true one by now: the port has stamped or checked it.
         """
         try:
+            if origin is not None:
+                stanza = honest(stanza, self.host)
             sender = stanza.sender
             ours = origin is not None and sender is not None and sender.domain == self.host
             if ours and self._stopped("leaving", stanza, origin):
@@ -167,10 +170,10 @@ class Hub:
                     raise StanzaError("remote-server-not-found", "this node does not talk to other servers")
                 self.remote(stanza, origin)
             elif not to.local:
-                self._at_host(stanza, origin)
+                self._at("host", stanza, origin)
             elif to.bare in self.things:
                 if not self._stopped("arriving", stanza, origin):
-                    self._at_thing(stanza, origin)
+                    self._at("thing", stanza, origin)
             elif self.accounts.exists(to.local):
                 if not self._stopped("arriving", stanza, origin):
                     self._at_account(stanza, origin)
@@ -188,19 +191,11 @@ class Hub:
             watcher(stanza, origin)
         return False
 
-    def _at_host(self, stanza: Stanza, origin: Any) -> None:
+    def _at(self, at: str, stanza: Stanza, origin: Any) -> None:
         if stanza.name != "iq":
-            self._handle("host", stanza, origin)
+            self._handle(at, stanza, origin)
         elif stanza.type in ("get", "set"):
-            self._ask_handler("host", stanza, origin)
-        else:
-            self._answered(stanza)
-
-    def _at_thing(self, stanza: Stanza, origin: Any) -> None:
-        if stanza.name != "iq":
-            self._handle("thing", stanza, origin)
-        elif stanza.type in ("get", "set"):
-            self._ask_handler("thing", stanza, origin)
+            self._ask_handler(at, stanza, origin)
         else:
             self._answered(stanza)
 

@@ -5,7 +5,9 @@ import logging
 import os
 import sqlite3
 import time
-from pathlib import Path
+from contextlib import suppress
+
+from node.base.path import Path
 
 log = logging.getLogger("hobnode")
 
@@ -47,7 +49,7 @@ def lock(folder: Path) -> int:
     StoreError if another process has the folder, or if it cannot be used.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"{folder} cannot be used: {error.strerror}") from error
@@ -81,7 +83,7 @@ def open_reader(path: Path, precious: bool) -> sqlite3.Connection:
         aside = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         log.warning("%s is damaged (%s): it is now %s, and we begin with an empty one", path, error, aside)
     for end in ("", "-wal", "-shm"):
-        if Path(f"{path}{end}").exists():
+        if os.path.exists(f"{path}{end}"):
             os.rename(f"{path}{end}", path.with_name(aside + end))
     return _open_checked(path)
 
@@ -90,7 +92,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection with our settings, on which BEGIN and COMMIT are said by us. sqlite3.Error as it comes."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        if path.stat().st_size == 0:  # or it would write to the file each time
+        if os.path.getsize(path) == 0:  # or it would write to the file each time
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # a purged archive can give back its room
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
@@ -120,7 +122,7 @@ def remember_damage(path: Path, error: Exception) -> None:
     if not is_damage(error):
         return
     try:
-        _suspect(path).touch()
+        open(_suspect(path), "ab").close()
     except OSError as why:
         log.debug("%s: %s", path, why)
 
@@ -133,11 +135,13 @@ def _open_checked(path: Path) -> sqlite3.Connection:
         raise _damage("it is not a database")  # said before SQLite is asked: it would delete the log
     connection = connect(path)
     try:
-        if path.stat().st_size <= CHECKED_AT_START or _suspect(path).exists():
+        if os.path.getsize(path) <= CHECKED_AT_START or _suspect(path).exists():
             ((found,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
             if found != "ok":
                 raise _damage(found.splitlines()[-1])
-            _suspect(path).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(_suspect(path))
+            connection.execute("PRAGMA shrink_memory")  # or it keeps what it has looked at: 0.25 MiB for the three
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()

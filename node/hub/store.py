@@ -12,9 +12,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
+from node.base.path import Path
 from node.hub.sqlite import StoreError, connect, in_words, is_fault, lock, open_reader, remember_damage
 
 log = logging.getLogger("hobnode")

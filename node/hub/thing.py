@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from node.base.jid import Jid
 
@@ -25,10 +25,11 @@ READ_DEADLINE = 10  # seconds; a DS18B20 takes one, a bus of them several
 COMMAND_DEADLINE = 5  # seconds until the hardware has confirmed all of a command; nobody waits longer for a lamp
 CLOSE_DEADLINE = 5  # seconds
 FIRST_RETRY = 2  # seconds after the far end was lost; a cable is put back by hand
+STEADY = 30  # seconds online after which a loss is a new one; a loose plug is not to be news every 3 s
 LAST_RETRY = 30  # seconds between attempts at the most
 STALE_READS = 3  # intervals without a reading
 STALE_SECONDS = 90  # without a word from a driver that reports by itself; boards say something every few seconds
-WAITING_LIMIT = 8  # commands that wait for the one before; more than a family presses at once
+WAITING_LIMIT = 5  # commands at once: more than a family presses, and all are answered within the hub's 30 seconds
 TEXT_LIMIT = 1024  # characters of a string value
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}\Z")
@@ -37,8 +38,7 @@ _COLOR = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?\Z")
 _BOOLEANS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """What can be read. `type` is quantity, boolean, integer, string, enum, date, dateTime, time or duration.
 
     `category` is momentary, peak, status, computed or identity; `shown` puts it into the status line; a change
@@ -56,8 +56,7 @@ class Field:
     alarm: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """What can be set. `type` is boolean, integer, quantity, string, enum (one of `options`) or color (RRGGBB[AA])."""
 
     name: str
@@ -69,8 +68,7 @@ class Control:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A value as the sensor wrote it ('true' and 'false' for a boolean), and its Unix time."""
 
     value: str
@@ -126,6 +124,7 @@ class Thing:
     kind: str
     driver: Driver
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic  # for intervals: a Pi's time of day may jump by decades
     online: bool = False
     reason: str = "not started yet"
     since: float = 0.0  # Unix time of the last change of `online`
@@ -136,6 +135,7 @@ class Thing:
     controls: dict[str, Control] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     _listeners: list[Callable[["Thing", set[str]], None]] = field(default_factory=list)
+    _heard: float = 0.0  # on the clock, when the last reading came
     _keeper: asyncio.Task[None] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: int = 0
@@ -173,6 +173,7 @@ class Thing:
             self._keeper.cancel()
             await asyncio.wait([self._keeper], timeout=CLOSE_DEADLINE)
         await self._close()
+        self._listeners.clear()  # a command that only ends now is nobody's news: another may have its address
 
     async def control(self, values: dict[str, str], by: Jid) -> None:
         """Sets controls in their order, one command at a time; returns when the hardware has confirmed all.
@@ -208,6 +209,10 @@ class Thing:
         except TimeoutError:
             text = f"{self.label} has not confirmed {name} within {COMMAND_DEADLINE} s."
             raise ControlError(name, "recipient-unavailable", "wait", text) from None
+        except Exception as error:  # whoever waits gets an answer, also where a driver has a bug
+            log.exception("%s: the driver %s failed", self.jid.local, self.kind)
+            text = f"{self.label}: the driver failed: {type(error).__name__}"
+            raise ControlError(name, "internal-server-error", "wait", text) from error
         if name in self.fields and self.readings.get(name) is before:  # what the hardware says itself is truer
             self.report({name: value})
 
@@ -237,6 +242,7 @@ class Thing:
         for name, value in known.items():
             self.readings[name] = Reading(value, stamp)
         self.last = stamp
+        self._heard = self.clock()
         self._turn(stale=False)
         if changed:
             self._tell(changed)
@@ -250,11 +256,15 @@ class Thing:
                 async with asyncio.timeout(OPEN_DEADLINE):
                     await self.driver.open(self.report)
                 self._describe()
-                retry = FIRST_RETRY
+                opened = self.clock()
                 if self.driver.interval is not None:
                     await self._read()  # so that the first presence has something to say
+                else:
+                    self.readings = {}  # what it said before it was lost may be so no more, and it says it anew
                 self._turn(online=True, reason="", stale=False)
                 reason = await self._attend()
+                if self.clock() - opened >= STEADY:
+                    retry = FIRST_RETRY
             except DriverError as error:
                 reason = str(error)
             except TimeoutError:
@@ -277,13 +287,13 @@ class Thing:
         interval = self.driver.interval
         pause = interval if interval is not None else STALE_SECONDS
         patience = STALE_READS * interval if interval is not None else STALE_SECONDS
-        opened = self.now()
+        opened = self.clock()
         gone = asyncio.ensure_future(self.driver.gone())
         try:
             while not (await asyncio.wait([gone], timeout=pause))[0]:
                 if interval is not None:
                     await self._read()
-                if self.now() - max(self.last, opened) >= patience:
+                if self.clock() - max(self._heard, opened) >= patience:
                     self._turn(stale=True)
             return gone.result()
         finally:
@@ -321,7 +331,10 @@ class Thing:
         if before == (self.online, self.reason, self.stale, self.busy):
             return
         if before[:2] != (self.online, self.reason):
-            log.info("%s: %s", self.jid.local, "online" if self.online else f"offline: {self.reason}")
+            if self.online:
+                log.info("%s: online", self.jid.local)
+            else:
+                log.warning("%s: offline: %s", self.jid.local, self.reason)
         self._tell(set())
 
     def _tell(self, names: set[str]) -> None:

@@ -9,10 +9,9 @@ import os
 import ssl
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from pathlib import Path
+from hashlib import sha1, sha256
+from typing import NamedTuple
 
 PATIENCE = 120.0  # seconds for making one; loading cryptography alone takes several on a Pi Zero
 DAYS = 3652  # ten years: nobody renews by hand what the clients have pinned
@@ -49,8 +48,7 @@ class CertificateError(Exception):
     """A certificate cannot be read or made; the message says which and why, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """What the node asks of a certificate."""
 
     der: bytes
@@ -70,10 +68,11 @@ def read(der: bytes) -> Certificate:
         raise CertificateError(f"not a certificate: {error}") from error
 
 
-def load(path: Path | str) -> Certificate:
+def load(path: str) -> Certificate:
     """Reads the first certificate of a PEM file: the one that is ours. Raises CertificateError."""
     try:
-        text = Path(path).read_bytes().decode("ascii", "replace")
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read()
     except OSError as error:
         raise CertificateError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from error
     begin = text.find(ssl.PEM_HEADER)
@@ -86,12 +85,17 @@ def load(path: Path | str) -> Certificate:
         raise CertificateError(f"{path} holds a damaged certificate: {error}") from error
 
 
-def fingerprint(path: Path | str) -> str:
+def fingerprint(path: str) -> str:
     """The SHA-256 by which people and peers know a certificate: 'AB:CD:...'. Raises CertificateError."""
     return spell(sha256(load(path).der).digest())
 
 
-def expires(path: Path | str) -> float:
+def old_fingerprint(path: str) -> str:
+    """The SHA-1 of a certificate, the only one that some clients show (Profanity). Raises CertificateError."""
+    return spell(sha1(load(path).der, usedforsecurity=False).digest())
+
+
+def expires(path: str) -> float:
     """When a certificate ends, in unix seconds. Raises CertificateError."""
     return load(path).expires
 
@@ -107,7 +111,7 @@ def matches(der: bytes | None, text: str) -> bool:
     return der is not None and sha256(der).hexdigest() == digits
 
 
-def make(domain: str, certificate: Path | str, key: Path | str, addresses: tuple[str, ...] = ()) -> None:
+def make(domain: str, certificate: str, key: str, addresses: tuple[str, ...] = ()) -> None:
     """Makes a self-signed P-256 certificate for a domain, and its key, in a process of its own.
 
     `addresses` are IP addresses that it is valid for, too. Both files are replaced if they are there. Blocks
@@ -221,7 +225,7 @@ def _expect(der: bytes, start: int, end: int, tag: int) -> tuple[int, int]:
     return parts[0][1:]
 
 
-def _make(domain: str, certificate: Path, key: Path, addresses: list[str]) -> None:
+def _make(domain: str, certificate: str, key: str, addresses: list[str]) -> None:
     """The child's work."""
     import ipaddress
 
@@ -262,24 +266,26 @@ def _make(domain: str, certificate: Path, key: Path, addresses: list[str]) -> No
     _write(certificate, signed.public_bytes(pem), 0o644)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: str, data: bytes, mode: int) -> None:
     """Puts a file in place whole, or not at all, also when the power fails."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)  # left by one that was killed
+    folder, name = os.path.split(os.path.abspath(path))
+    draft = os.path.join(folder, f".{name}.new")
+    if os.path.exists(draft):  # left by one that was killed
+        os.unlink(draft)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    place = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(place)
     finally:
-        os.close(folder)
+        os.close(place)
 
 
 if __name__ == "__main__":
     try:
-        _make(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+        _make(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
     except (OSError, ValueError, ImportError) as error:
         sys.exit(str(error))

@@ -4,7 +4,6 @@ Knows no protocol: the caller names the services. The library (c-ares, 2 MB) is 
 """
 
 import asyncio
-import ipaddress
 import random
 import socket
 from collections.abc import Sequence
@@ -152,6 +151,8 @@ def in_order(records: Sequence[Record], chance: random.Random) -> list[Record]:
 
 def is_address(host: str) -> bool:
     """Whether it is an IP address already."""
+    import ipaddress  # 0.15 MiB, for those who federate
+
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -161,6 +162,8 @@ def is_address(host: str) -> bool:
 
 def is_public(address: str) -> bool:
     """Whether it is an address of the Internet: not of this machine, nor of a home network, nor a group."""
+    import ipaddress
+
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.sixtofour:
         return False  # out of use (RFC 7526), and may hide an address of this home; older Pythons call it global

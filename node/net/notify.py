@@ -25,10 +25,6 @@ class Service:
         self._send(f"READY=1\nSTATUS={_line(status)}")
         self._alive()
 
-    def status(self, text: str) -> None:
-        """What `systemctl status` shows."""
-        self._send(f"STATUS={_line(text)}")
-
     def stopping(self) -> None:
         """We have begun to stop. Signs of life go on: a disk may be slow, `close` ends them."""
         self._send("STOPPING=1")

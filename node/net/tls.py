@@ -4,7 +4,6 @@ import hashlib
 import os
 import ssl
 import time
-from pathlib import Path
 from typing import Any
 
 from node.net import certificate
@@ -36,7 +35,7 @@ class Identity:
     certificate: Certificate
     end_point: bytes | None
 
-    def __init__(self, certificate_path: Path | str, key_path: Path | str):
+    def __init__(self, certificate_path: str, key_path: str):
         self._certificate_path = certificate_path
         self._key_path = key_path
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -53,7 +52,7 @@ class Identity:
         self._contexts, self.certificate, self.end_point = contexts, read, end_point(read.der)
 
 
-def server_context(certificate_path: Path | str, key_path: Path | str, alpn: str) -> ssl.SSLContext:
+def server_context(certificate_path: str, key_path: str, alpn: str) -> ssl.SSLContext:
     """For connections that come in. Clients with no ALPN, or another, are served. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _restrict(context, alpn)
@@ -68,9 +67,9 @@ def client_context(
     verify: bool,
     alpn: str,
     *,
-    authorities: Path | str | None = None,
-    certificate_path: Path | str | None = None,
-    key_path: Path | str | None = None,
+    authorities: str | None = None,
+    certificate_path: str | None = None,
+    key_path: str | None = None,
 ) -> ssl.SSLContext:
     """For connections that go out; one for all of them, as the machine's list of authorities takes memory.
 
@@ -93,11 +92,6 @@ def client_context(
     if certificate_path and key_path:
         _load(context, certificate_path, key_path)
     return context
-
-
-def certificate_der(path: Path | str) -> bytes:
-    """The certificate of a PEM file, as bytes. Raises CertificateError."""
-    return certificate.load(path).der
 
 
 def end_point(der: bytes) -> bytes | None:
@@ -152,7 +146,7 @@ def _restrict(context: ssl.SSLContext, alpn: str) -> None:
     context.set_alpn_protocols([alpn])
 
 
-def _load(context: ssl.SSLContext, certificate_path: Path | str, key_path: Path | str) -> None:
+def _load(context: ssl.SSLContext, certificate_path: str, key_path: str) -> None:
     for what, path in (("certificate", certificate_path), ("key", key_path)):
         try:
             open(path, "rb").close()  # `ssl` does not say which of the two it means

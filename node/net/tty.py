@@ -182,5 +182,5 @@ class Tty:
             case errno.EACCES | errno.EPERM:
                 return f"{self.path} may not be opened: add the node's user to the group dialout"
             case errno.EBUSY | errno.EWOULDBLOCK:
-                return f"{self.path} is in use by another program"
+                return f"{self.path} is in use by another program or thing"
         return f"{self.path} cannot be opened: {problem}"

@@ -41,19 +41,22 @@ class Desk:
         address = self._address(request)
         if address in self.hub.things:
             raise Refused(f"{address} is a thing")
+        if not self.hub.accounts.exists(address.local):
+            self.hub.tell("removed", address)  # who followed a thing of that name shall not follow a person
         return await self._changed(address, self.hub.accounts.create(address.local, request["password"]))
 
     async def change(self, request: dict[str, Any]) -> str:
         address = self._address(request)
         await self._changed(address, self.hub.accounts.set_password(address.local, request["password"]))
-        for session in list(self.hub.sessions.get(address, {}).values()):
-            session.close(StreamError("reset", "the password was changed"))
+        self._log_out(address, StreamError("reset", "the password was changed"))
         return address
 
     async def remove(self, request: dict[str, Any]) -> str:
         address = self._address(request)
         await self._changed(address, self.hub.accounts.remove(address.local))
-        self.hub.tell("removed", address)  # features forget what they keep of it, ports end its sessions
+        # The sessions first: one that ends has its contacts told, and so the roster read.
+        self._log_out(address, StreamError("not-authorized", "the account has been removed"))
+        self.hub.tell("removed", address)  # features forget what they keep of it
         try:
             await self.hub.store.accounts.committed()
             await self.hub.store.archive.committed()
@@ -66,6 +69,10 @@ class Desk:
 
     async def things(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [_described(thing) for thing in self.hub.things.values()]
+
+    def _log_out(self, address, error: StreamError) -> None:
+        for session in list(self.hub.sessions.get(address, {}).values()):
+            session.close(error)
 
     def _address(self, request: dict[str, Any]):
         try:

@@ -6,6 +6,7 @@ What is allowed now is the method that waits: `_opening`, `_before_tls`, `_befor
 
 import logging
 import socket
+from collections.abc import Callable
 
 from node.base.element import E, Element, write
 from node.base.errors import StanzaError, StreamError
@@ -17,6 +18,7 @@ from node.hub.store import StoreError
 from node.net.connection import Connection, Turn
 from node.net.deadlines import Deadlines
 from node.net.listener import Listener, Strangers, network
+from node.net.memory import Crowd
 from node.net.tls import Identity
 from node.ports.limits import Options, Throttle
 from node.stream import opening, sasl
@@ -33,6 +35,7 @@ LIMIT_EXCEEDED_NS = "urn:xmpp:errors"
 
 LOGIN_DEADLINE = 30  # seconds from the first byte to a bound resource; the slowest phone takes five
 TRIES = 3  # wrong passwords on one stream; a person mistypes twice
+LANG_LIMIT = 35  # characters (RFC 5646 §4.4.1) of what is put into every stanza, however small that is
 RESOURCES_LIMIT = 10  # sessions of one account; each costs memory and a copy of every message
 
 
@@ -48,8 +51,8 @@ class ClientPort:
         self.strangers = Strangers()
         self.attempts = Attempts()
         self.connected: set[Client] = set()
+        self.crowd = Crowd(hub.loop)
         self.listeners: list[Listener] = []
-        hub.on("removed", self.close_account)
         for at in ("self", "host"):
             hub.on_iq("set", "session", SESSION_NS, lambda iq, origin: iq.reply(), at=at)
 
@@ -58,6 +61,7 @@ class ClientPort:
 
         def accept(sock: socket.socket, peer: tuple[str, int]) -> None:
             self.connected.add(Client(self, sock, peer, listener, direct_tls))
+            self.crowd.count(len(self.connected))
 
         listener = Listener(self.hub.loop, address, port, accept, self.strangers)
         self.listeners.append(listener)
@@ -84,11 +88,6 @@ class ClientPort:
             kinds = (E("channel-binding", None, type=kind) for kind in sasl.BINDINGS)
             offered.insert(1, E("sasl-channel-binding", BINDING_NS, *kinds))
         return offered
-
-    def close_account(self, bare: Jid) -> None:
-        """An account is gone: so are its sessions."""
-        for session in list(self.hub.sessions.get(bare, {}).values()):
-            session.close(StreamError("not-authorized", "the account has been removed"))
 
     def stop_listening(self) -> None:
         for listener in self.listeners:
@@ -122,6 +121,7 @@ class Client:
     )
 
     jid: Jid
+    _expect: "Callable[[Client, Event], None]"  # not bound: that would be a circle, which only the collector frees
 
     def __init__(
         self, port: ClientPort, sock: socket.socket, peer: tuple[str, int], listener: Listener, direct_tls: bool
@@ -135,7 +135,7 @@ class Client:
         self._exchange: sasl.Scram | sasl.Plain | None = None
         self._tries = 0
         self._throttle = Throttle(port.rate, port.hub.loop) if port.rate else None
-        self._expect = self._opening
+        self._expect = Client._opening
         self.connection = Connection(sock, port.turn, self, peer_address=peer)
         port.waiting.add(self)
         self.end_point: bytes | None = None  # the channel binding of the certificate that this client was shown
@@ -150,17 +150,23 @@ class Client:
             self._throttle.spend(len(data), self.connection)
         try:
             for event in framing.feed(data):
-                self._expect(event)
+                self._expect(self, event)
                 if self.framing is not framing:  # what came behind a restart is thrown away
+                    framing.close()
                     return
         except StreamError as error:
             self.close(error)
+        except Exception:  # a bug of ours: what it sent after this is lost, so it has to begin anew
+            log.exception("%s: the stream failed", self._name)
+            self.close(StreamError("internal-server-error"))
 
     def closed(self, reason: str) -> None:
         """The line is down. Called once."""
-        self._expect = self._nothing
+        self._expect = Client._nothing
+        self.framing.close()
         self._leave_the_door()
         self.port.connected.discard(self)
+        self.port.crowd.count(len(self.port.connected))
         if self._bound:
             log.info("%s has left: %s", self.jid, reason)
             self.port.hub.unbind(self)
@@ -179,9 +185,9 @@ class Client:
 
     def close(self, error: StreamError | None) -> None:
         """Ends the stream; an error before our header comes behind it (RFC 6120 §4.9.1.2)."""
-        if self._expect == self._nothing:
+        if self._expect is Client._nothing:
             return
-        self._expect = self._nothing
+        self._expect = Client._nothing
         if error is not None:
             log.info("stream of %s closed: %s", self._name, error)
         if not self.said_hello:
@@ -232,17 +238,18 @@ class Client:
             raise StreamError("bad-format", "the stream has not begun")
         self._hello(event.sender)
         opening.check(event, CLIENT, self.port.hub.host.__eq__)
-        self.lang = event.lang
+        if event.lang and len(event.lang) <= LANG_LIMIT:
+            self.lang = event.lang
         self.connection.write(opening.features(CLIENT, self.port.offer(self)))
         if self.connection.tls is None:
-            self._expect = self._before_tls
+            self._expect = Client._before_tls
         else:
-            self._expect = self._before_bind if self.user else self._before_login
+            self._expect = Client._before_bind if self.user else Client._before_login
 
     def _restart(self, limit: int) -> None:
         self.framing = Framing(limit)
         self.said_hello = False
-        self._expect = self._opening
+        self._expect = Client._opening
 
     def _nothing(self, event: Event) -> None:
         """The stream has ended; whatever still comes is not ours."""
@@ -272,10 +279,13 @@ class Client:
             raise StreamError("policy-violation", "STARTTLS comes first")
 
     def _start_tls(self) -> None:
-        self._expect = self._nothing
+        self._expect = Client._shaking
         identity = self.port.identity
         self.end_point = identity.end_point  # of the same moment as the context: the certificate may be exchanged
         self.connection.start_tls(identity.context("xmpp-client"), established=self._secured)
+
+    def _shaking(self, event: Event) -> None:
+        """The handshake is under way; until it is done nothing can be heard or said."""
 
     def _secured(self) -> None:
         self._restart(self.framing.limit)
@@ -319,7 +329,7 @@ class Client:
             self._send(E("challenge", sasl.NS, sasl.encode(challenge)))
         elif isinstance(exchange, sasl.Plain):
             self._check_patience(exchange.user)
-            self._expect = self._judging
+            self._expect = Client._judging
             self.port.hub.spawn(self._judge(exchange), "PLAIN login")
         elif exchange.done:
             self._succeed(exchange)
@@ -342,9 +352,9 @@ class Client:
             failure = wrong
         except StoreError as error:
             failure = sasl.SaslFailure("temporary-auth-failure", str(error))
-        if self._expect != self._judging:  # it has left meanwhile
+        if self._expect is not Client._judging:  # it has left meanwhile
             return
-        self._expect = self._before_login
+        self._expect = Client._before_login
         try:
             if failure:
                 self._fail(failure)
@@ -403,7 +413,7 @@ class Client:
             raise StanzaError("resource-constraint", f"{RESOURCES_LIMIT} clients are connected already", extra=extra)
         self.jid = jid
         self._leave_the_door()
-        self._expect = self._stanzas
+        self._expect = Client._stanzas
         self.deliver(Stanza("iq", E("bind", BIND_NS, E("jid", None, jid)), type="result", id=iq.id))
         hub.bind(self)
         log.info("%s has logged in from %s", jid, self.connection.peer_address[0])

@@ -8,8 +8,9 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
+
+from node.base.path import Path
 
 log = logging.getLogger("hobnode")
 

@@ -15,9 +15,7 @@ from node.base.stanza import SERVER
 
 NS = "jabber:server:dialback"
 FEATURE = "urn:xmpp:features:dialback"
-PENDING_LIMIT = (
-    64  # questions open on one stream; each is a domain that somebody claims, and a home knows a few
-)
+PENDING_LIMIT = 64  # questions open on one stream; each is a domain that somebody claims, and a home knows a few
 KEY_LIMIT = 255  # ours have 64 characters; whatever others put in, it travels in our question
 
 
@@ -58,9 +56,7 @@ class Packet:
 
     def answer(self, type: str, condition: str | None = None, text: str | None = None) -> "Packet":
         """The answer, with the domains the other way round. An error has a condition of XEP-0220 §2.5."""
-        return replace(
-            self, sender=self.to, to=self.sender, type=type, key="", condition=condition, text=text
-        )
+        return replace(self, sender=self.to, to=self.sender, type=type, key="", condition=condition, text=text)
 
     def to_bytes(self) -> bytes:
         """As it goes into a stream whose header declares the prefix `db` (XEP-0220 §2: MUST be prefixed)."""
@@ -72,9 +68,7 @@ class Packet:
         inner = escape(self.key)
         if self.condition is not None:
             text = E("text", STANZAS_NS, self.text) if self.text else None
-            error = E(
-                "error", SERVER, E(self.condition, STANZAS_NS), text, type=TYPES.get(self.condition, "cancel")
-            )
+            error = E("error", SERVER, E(self.condition, STANZAS_NS), text, type=TYPES.get(self.condition, "cancel"))
             inner = write(error, SERVER)
         return f"{start}>{inner}</db:{self.name}>".encode() if inner else f"{start}/>".encode()
 

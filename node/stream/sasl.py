@@ -19,7 +19,7 @@ import hmac
 import secrets
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from node.base.jid import JidError, make, parse
 
@@ -42,8 +42,7 @@ class SaslFailure(Exception):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """What is kept of a password for one SCRAM family (RFC 5802 §3): enough to check, not to log in."""
 
     salt: bytes

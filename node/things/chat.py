@@ -23,6 +23,7 @@ NEEDS = ("access", "followers", "control")
 
 RECEIPTS = "urn:xmpp:receipts"  # XEP-0184
 LONGEST = 500  # characters of a message that are looked at
+TITLE = 10  # words of a label; to hold all 250 words of a message against 64 controls takes a Pi a tenth of a second
 PUZZLED = 20  # a minute that one person is told "I do not know ...": two programs could go on for ever
 
 ON = frozenset(("on", "true", "yes", "1", "open", "start", "up"))
@@ -110,7 +111,7 @@ class Talk:
             found = pattern.fullmatch(text)
             if found:
                 return method(self, *found.groups())
-        return self.value(text) or self.phrase(text) or self.puzzled(text)
+        return self.value(text) or self.phrase(text) or self.read_only(text) or self.puzzled(text)
 
     # Reading
 
@@ -162,26 +163,30 @@ class Talk:
 
     def set(self, text):
         """`set front lamp on`, `set dimmer to 128`"""
-        return self.phrase(text) or self.value(text) or self.puzzled(f"set {text}")
+        return self.phrase(text) or self.value(text) or self.read_only(text) or self.puzzled(f"set {text}")
 
     def assign(self, name, text):
         """`lamp:=on`; `lamp:=` shows"""
         control = named(self.thing.controls, name)
         if control is None:
-            return self.puzzled(name)
+            return self.read_only(f"{name} {text}") or self.puzzled(name)
         return self.command(control, text) if text else self.shown(control)
 
     def phrase(self, text):
         """A control's name and the value that follows it."""
-        parts = text.split()
-        for length in range(len(parts) - 1, 0, -1):
-            control = named(self.thing.controls, " ".join(parts[:length]))
-            if control is not None:
-                rest = parts[length:]
-                if rest[0] in ("to", "=") and rest[1:]:
-                    del rest[0]
-                return self.command(control, " ".join(rest))
-        return None
+        control, rest = beginning(self.thing.controls, text)
+        if control is None:
+            return None
+        if rest[0] in ("to", "=") and rest[1:]:
+            del rest[0]
+        return self.command(control, " ".join(rest))
+
+    def read_only(self, text):
+        """`light on`, of a light sensor: which values can be set is not to be guessed from their names."""
+        field, _ = beginning(self.thing.fields, text)
+        if field is None:
+            return None
+        return f"{words.capital(words.title(field))} can only be read.\n{self.readings([field], times=False)}"
 
     def command(self, control, text):
         """What is answered at once when nothing is going to be done, else the doing."""
@@ -298,6 +303,16 @@ def named(items, text):
         ):
             return each
     return None
+
+
+def beginning(items, text):
+    """The field or control whose name a text begins with, the longest, and the words that follow; or None."""
+    parts = text.split()
+    for length in range(min(len(parts) - 1, TITLE), 0, -1):
+        found = named(items, " ".join(parts[:length]))
+        if found is not None:
+            return found, parts[length:]
+    return None, []
 
 
 def meant(control, text, reading):

@@ -128,7 +128,7 @@ class Commands:
         session = self.sessions.get(name)
         if session is None and name in self.ended:
             raise StanzaError("not-allowed", "This form has expired.", extra=E("session-expired", NS))
-        if session is None or session.asker != iq.sender or session.thing.jid != iq.to.bare:
+        if session is None or session.asker != iq.sender or session.thing is not self.hub.things[iq.to.bare]:
             raise refused("bad-sessionid", "There is no such session of yours.")
         if command.get("node") != session.node:
             raise refused("bad-sessionid", f"This session belongs to the command {session.node}.")
@@ -168,11 +168,11 @@ class Commands:
             if reading is not None:
                 text = words.truth(field, reading.value) if field.type == "boolean" else reading.value
                 rows.append((words.title(field), text, field.unit, stamp.format(reading.stamp)))
-        note = None
+        # In the note for Profanity, which shows no tables
+        said = [f"{title}: {text} {unit}".rstrip() for title, text, unit, _ in rows] or ["There is no reading yet."]
         if not thing.online:
-            note = E("note", NS, f"{thing.complaint()}.", type="warn")
-        elif not rows:
-            note = E("note", NS, "There is no reading yet.", type="info")
+            said.insert(0, f"{thing.complaint()}.")
+        note = E("note", NS, "\n".join(said), type="info" if thing.online else "warn")
         columns = [("field", "Field"), ("value", "Value"), ("unit", "Unit"), ("time", "Time")]
         return ended(iq, command, name, note, form.table(columns, rows, title=thing.label))
 

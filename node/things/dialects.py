@@ -4,7 +4,7 @@ The Neuro-Foundation's interfaces (devices.md A2) succeed XEP-0323 and XEP-0325:
 names. What is asked in one namespace is answered in the same, and everything behind it is written once.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from node.base.element import Element
 from node.base.errors import StanzaError
@@ -49,8 +49,7 @@ SETTERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How one namespace spells names and values."""
 
     ns: str

@@ -26,7 +26,8 @@ NEEDS = ("roster", "caps", "access")
 
 IDLE = "urn:xmpp:idle:1"  # XEP-0319
 BURST = 5  # changes told at once; each interval brings one more: a person plays with a lamp, a loose wire does
-TOLD = 10  # requests at one thing that an owner is told of; when more wait, somebody plays with us
+TOLD = 10  # requests at one thing within an hour that owners and log are told of; who makes more plays with us
+HOUR = 3600.0  # seconds
 MOMENT = 1.0  # seconds: a command that is carried out sooner is not worth two presences to everybody
 
 
@@ -46,16 +47,16 @@ def setup(hub, options):
 class Face:
     """What the followers of one thing were told last, and what they are going to be told."""
 
-    __slots__ = ("begun", "paid", "said", "shape", "text", "timer")
+    __slots__ = ("asked", "begun", "paid", "said", "shape", "text", "timer")
 
     def __init__(self) -> None:
         self.shape: tuple[str | None, str | None] = ("unavailable", None)  # type and show
         self.text = ""
         self.said: Mapping[str, str] = {}  # values by field, as the status line had them
-        self.paid = float(
-            "-inf"
-        )  # until when the changes told use up the interval, on the loop's clock like all times here
+        # Until when the changes told use up the interval; on the loop's clock, like all times here.
+        self.paid = float("-inf")
         self.begun: float | None = None  # since when it is busy
+        self.asked: list[float] = []  # when owners were told of requests
         self.timer: TimerHandle | None = None
 
 
@@ -158,11 +159,15 @@ class Presences:
         thing, asker = self.hub.things[stanza.to.bare], stanza.sender
         if stanza.type == "probe":
             self.probed(thing, asker)
-        elif stanza.type == "subscribe":
-            self.hub.spawn(self.asked(thing, asker.bare), f"{asker.bare} would follow {thing.jid}")
-        elif stanza.type == "unsubscribe":
-            self.hub.spawn(self.left(thing, asker.bare), f"{asker.bare} leaves {thing.jid}")
+        elif stanza.type in ("subscribe", "unsubscribe"):
+            self.hub.spawn(self.decided(thing, asker.bare, stanza.type), f"{stanza.type} of {asker} at {thing.jid}")
         # The rest is nothing to a thing: it follows nobody.
+
+    async def decided(self, thing, asker, type):
+        try:
+            await (self.asked if type == "subscribe" else self.left)(thing, asker)
+        except StanzaError as error:  # a disk that is full: who asks again later may be luckier
+            log.warning("%s: %s of %s is dropped: %s", thing.jid.local, type, asker, error)
 
     def probed(self, thing, asker):
         if self.roster.subscribed(thing.jid, asker.bare):
@@ -176,20 +181,35 @@ class Presences:
             self.hub.route(self.current(thing).copy(to=asker))
         elif self.access.may_follow(thing, asker):
             await self.approve(thing, asker)
-        elif asker not in (waiting := self.waiting(thing)):
-            await self.wait(thing, asker, self.access.owners if len(waiting) < TOLD else [])
+        elif asker not in self.waiting(thing):
+            await self.wait(thing, asker)
 
-    async def wait(self, thing, asker, owners):
-        """An owner has to say yes (PR-10); these are told."""
+    async def wait(self, thing, asker):
+        """An owner has to say yes (PR-10); the owners are told."""
+        told = self.may_tell(thing)
         try:
             await self.roster.set_pending(thing.jid, asker, True)
         except StanzaError as error:
-            log.warning("%s: %s would like to follow, but cannot wait: %s", thing.jid.local, asker, error)
+            if told:
+                log.warning("%s: %s would like to follow, but cannot wait: %s", thing.jid.local, asker, error)
+            return
+        if not told:
             return
         whom = " or ".join(self.access.owners) or "an owner, but [access] control names nobody of this node"
         log.info("%s: %s would like to follow and waits for %s", thing.jid.local, asker, whom)
-        for owner in owners:
+        for owner in self.access.owners:
             self.say(thing, owner, f'{asker} would like to follow me. Say "approve {asker}" or "deny {asker}".')
+
+    def may_tell(self, thing):
+        """Asking costs a stranger nothing, and who asks and takes it back leaves none that waits."""
+        face, now = self.faces[thing.jid], self.hub.loop.time()
+        face.asked = [moment for moment in face.asked if moment > now - HOUR]
+        if len(face.asked) > TOLD:
+            return False
+        face.asked.append(now)
+        if len(face.asked) > TOLD:
+            log.warning("%s: more than %d would like to follow within an hour; see `who`", thing.jid.local, TOLD)
+        return len(face.asked) <= TOLD
 
     def waiting(self, thing: Thing) -> list[Jid]:
         """Who has asked to follow and waits, sorted."""

@@ -98,7 +98,8 @@ class Sensor:
 
     def due(self, thing, request):
         self.drop(thing, (request.asker, request.id))
-        if self.access.may_read(thing, request.asker):  # may have been taken back since
+        # Since it was ordered the thing may have been taken out, or the right to read it taken back.
+        if self.hub.things.get(thing.jid) is thing and self.access.may_read(thing, request.asker):
             self.send(request, [said(request, "started"), *readout(thing, request)])
 
     def cancel(self, iq, origin):

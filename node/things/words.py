@@ -7,6 +7,7 @@ from node.hub.thing import Control, Field, Thing
 
 PARTS = 3  # a status line holds the two or three most important values,
 LENGTH = 60  # as much as a contact list shows
+LONG = 3600  # seconds; who is told so many has to divide
 
 # Units that say by themselves what is measured; other values are told with their names.
 TELLING = frozenset({"°C", "°F", "hPa", "mbar", "lx", "W", "kW", "kWh", "ppm", "dB", "km/h"})
@@ -38,7 +39,15 @@ def value(item: Field | Control, text: str) -> str:
     """A value with its unit, or its word: '21.4 °C', 'open'."""
     if item.type == "boolean":
         return truth(item, text)
+    if item.unit == "s" and isinstance(item, Field) and text.isdecimal() and int(text) >= LONG:
+        return duration(int(text))
     return f"{text} {item.unit}" if item.unit else text
+
+
+def duration(seconds: int) -> str:
+    """A long time in its two largest units: '3 d 4 h', '2 h 5 min'."""
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
 
 
 def line(thing: Thing, values: Mapping[str, str]) -> str:

@@ -95,3 +95,15 @@ def _plain(element, inherited):
 
 def _foreign(element):
     return element.tag, dict(element.attrib), element.text or "", [_foreign(child) for child in element]
+
+
+@pytest.mark.parametrize("ns", ["a}b", "a}", "a} z=''/><evil/><y "])
+def test_X19_a_brace_in_a_namespace_ends_nothing(ns):
+    element = Element("a", NS, {f"{{{ns}}}x": "1"}, [])
+    assert read(write(element, "").encode()).attrs == element.attrs
+    assert len(ElementTree.fromstring(f"<s>{write(element, '').replace('}', '')}</s>")) == 1
+
+
+def test_X19_an_element_of_xml_itself_is_written_with_its_prefix():
+    element = read(b"<a><xml:b xml:c='1'><d/></xml:b></a>")
+    assert write(element, "") == "<a><xml:b xml:c='1'><d/></xml:b></a>"

@@ -29,7 +29,7 @@ def test_a_field_without_a_range_is_validated_by_its_type_alone():
 def test_a_question_can_carry_choices_a_description_and_the_mark_not_same():
     text = write(field("mode", "eco", type="list-single", desc="How warm", options=("eco", ("hot", "Hot"))), NS)
     assert "<desc>How warm</desc>" in text
-    assert "<option><value>eco</value></option><option label='Hot'><value>hot</value></option>" in text
+    assert "<option label='eco'><value>eco</value></option><option label='Hot'><value>hot</value></option>" in text
     assert "<notSame xmlns='urn:xmpp:xdata:dynamic'/>" in write(field("a", not_same=True), NS)
 
 

@@ -121,3 +121,24 @@ def test_a_domain_as_dns_spells_it(domain, spelt):
 def test_a_domain_that_dns_cannot_spell():
     with pytest.raises(JidError):
         ascii_domain(parse("ü" * 70 + ".example"))
+
+
+@pytest.mark.parametrize("dot", [".", "\u3002", "\uff0e", "\uff61"])
+def test_P4_a_full_stop_of_any_script_at_the_end_is_no_other_domain(dot):
+    assert parse(f"ann@home.example{dot}/a") == "ann@home.example/a"
+
+
+@pytest.mark.parametrize("domain", ["[::1\0]", "[\ud800]", "\ud800.example", "a\0.example"])
+def test_P5_what_no_network_takes_is_no_domain(domain):
+    with pytest.raises(JidError):
+        parse(domain)
+
+
+@given(st.text(st.sampled_from("aAßİıаé\u0301\u200d\u3002\uff21\u05d0@/.-[]:1x\u00ad\u0f0c"), min_size=1, max_size=12))
+def test_P4_a_prepared_address_is_prepared(text):
+    try:
+        jid = parse(text)
+    except JidError:
+        return
+    assert parse(str(jid) + "") == jid
+    assert make(jid.local, jid.domain, jid.resource) == jid

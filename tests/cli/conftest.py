@@ -54,7 +54,7 @@ def types(capsys, monkeypatch):
 
 
 @contextlib.contextmanager
-def serving(*words, folder: Path, **environment):
+def serving(*words, folder: Path, stderr: int = subprocess.PIPE, **environment):
     """A process `hobnode WORDS`, once it is ready as systemd would hear it; it is stopped at the end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         name = f"\0hobnode-test-{os.getpid()}-{id(manager)}"
@@ -66,7 +66,7 @@ def serving(*words, folder: Path, **environment):
             env={**os.environ, "NOTIFY_SOCKET": f"@{name[1:]}", "HOME": str(folder), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         try:

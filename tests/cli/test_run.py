@@ -1,6 +1,8 @@
 """hobnode run: nothing is changed before all is well, and the end is orderly."""
 
+import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -38,7 +40,7 @@ def test_a_taken_port_is_said_before_anything_is_made(types, home):
         home.write_text(home.read_text().replace("client = 0", f'address = "127.0.0.1"\nclient = {port}'))
         code, out, err = types("run", "--config", home)
     assert (code, out) == (2, "")
-    assert err == f"hobnode: [listen] client: port {port} at 127.0.0.1 is taken\n"
+    assert err == f"hobnode: [listen] client: port {port} at 127.0.0.1 is taken; {home} can name another\n"
     assert files(home) == ["home.toml"]
 
 
@@ -88,6 +90,19 @@ def test_an_orderly_end_is_asked_for_by_interrupt_too(home):
         node.wait(10)
     assert node.returncode == 0
     assert "home.example" in node.logged
+
+
+def test_when_its_terminal_is_closed_the_node_stops(home):
+    window, screen = os.openpty()
+    with serving("run", "--config", home, folder=home.parent, stderr=screen) as node:
+        os.close(screen)
+        node.send_signal(signal.SIGHUP)  # from somebody who has changed the configuration
+        logged = b""
+        while b"have been read again" not in logged:
+            logged += os.read(window, 4096)
+        os.close(window)
+        node.send_signal(signal.SIGHUP)
+        assert node.wait(10) == 0
 
 
 def test_a_thing_cannot_have_the_address_of_a_person(home, types):

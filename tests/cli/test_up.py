@@ -39,6 +39,7 @@ def test_the_first_run_says_how_to_log_in_and_the_second_does_not(types, free, m
     assert owner.endswith("@pi.local")
     assert re.fullmatch(rf"([{up.ALPHABET}]{{4}}-){{3}}[{up.ALPHABET}]{{4}}", password)
     assert re.search(r"SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}\n", out)
+    assert re.search(r"SHA-1   ([0-9A-F]{2}:){19}[0-9A-F]{2}\n", out)
     assert "▄" in out  # the QR code
     assert types("user", "list", "--config", data / "hobnode.toml")[1] == f"{owner}\n"
 
@@ -112,6 +113,27 @@ def test_all_is_kept_where_a_users_data_belong(monkeypatch):
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/ann")
     assert str(up._data()) == "/home/ann/.local/share/hobnode"
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [
+        ("/home/ann/hobnode/.venv/bin/hobnode", None),
+        ("/usr/bin/hobnode", "hobnode"),
+        ("/x/node/__main__.py", "hobnode"),
+    ],
+)
+def test_what_is_to_be_typed_is_what_the_shell_finds(monkeypatch, called, typed):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("sys.argv", [called, "up"])
+    assert up._command() == (typed or called)
+
+
+def test_on_a_terminal_the_qr_code_is_no_negative_whatever_the_colours_are(monkeypatch):
+    assert "\033" not in up._qr("xmpp:ann@pi.local")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = up._qr("xmpp:ann@pi.local").splitlines()
+    assert all(line.startswith("\033[97;40m█") and line.endswith("\033[0m") for line in lines[:-1])
 
 
 def test_the_journal_is_told_from_a_terminal(monkeypatch):

@@ -1,13 +1,16 @@
 """XEP-0191: the talks of its examples, and that a blocked one finds nobody."""
 
+import asyncio
+
 import pytest
 
+from node.base.element import E
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.features.blocking import Blocking, matches
 from node.features.roster import Item
 from node.hub.hub import Hub
-from node.hub.store import Store
+from node.hub.store import Store, StoreError
 
 NS = "urn:xmpp:blocking"
 
@@ -94,6 +97,9 @@ STANZAS = [
     "<iq to='{}/chamber' id='7' type='get'><query xmlns='jabber:iq:version'/></iq>",
     "<iq to='{}/chamber' id='8' type='result'/>",
     "<iq to='{}' id='9' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+    "<iq to='{}' id='13' type='get'><query xmlns='jabber:iq:last'/></iq>",
+    "<iq to='{}/chamber' id='14' type='get'><query xmlns='jabber:iq:last'/></iq>",
+    "<iq to='{}' id='15' type='set'><vCard xmlns='vcard-temp'/></iq>",
     "<presence to='{}' id='10'/>",
     "<presence to='{}' id='11' type='subscribe'/>",
     "<presence to='{}/chamber' id='12'/>",
@@ -266,6 +272,33 @@ def test_a_disk_that_fails_takes_the_change_back_and_says_so(juliet, monkeypatch
     assert "<resource-constraint " in juliet.heard[0]
     monkeypatch.undo()
     assert "<item" not in listed(juliet)
+
+
+def test_a_change_that_was_lost_takes_no_other_change_along(juliet, hub, run, monkeypatch):
+    blocking, commits = hub.need("blocking"), []
+
+    def committed():
+        commits.append(hub.loop.create_future())
+        return commits[-1]
+
+    def block(address):
+        iq = Stanza(
+            "iq", E("block", NS, E("item", None, jid=address)), type="set", to=juliet.jid.bare, sender=juliet.jid
+        )
+        return asyncio.ensure_future(blocking.block(iq, juliet))
+
+    async def story():
+        lost, kept = block("iago@shakespeare.lit"), block("romeo@montague.net")
+        await asyncio.sleep(0)
+        commits[1].set_result(None)
+        commits[0].set_exception(StoreError("the disk is full"))
+        await asyncio.wait([lost, kept])
+        assert lost.exception().condition == "resource-constraint"
+
+    monkeypatch.setattr(hub.store.accounts, "committed", committed)
+    run(story())
+    monkeypatch.undo()
+    assert list(blocking.lists[juliet.jid.bare]) == ["romeo@montague.net"]
 
 
 def test_nothing_of_a_removed_account_is_left(juliet, hub, run):

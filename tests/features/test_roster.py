@@ -146,6 +146,16 @@ def test_a_roster_has_an_end(romeo, hub, monkeypatch):
     assert romeo.heard == [RESULT]
 
 
+def test_L16_what_is_in_a_roster_has_an_end_too(romeo, monkeypatch):
+    monkeypatch.setattr("node.features.roster.TEXTS_LIMIT", 100)
+    romeo.says(change(f"<item jid='a@b' name='{'n' * 50}'><group>{'g' * 40}</group></item>"))
+    romeo.says(change("<item jid='a@b' name='n'/>")).says(change(f"<item jid='c@d' name='{'n' * 90}'/>"))
+    assert romeo.heard == 3 * [RESULT]
+    for item in ("<item jid='a@b' name='nnnnn'/>", "<item jid='e@fgh'/>", "<item jid='c@d'><group>g</group></item>"):
+        romeo.says(change(item))
+    assert ["<resource-constraint " in text for text in romeo.heard] == [True, True, False]
+
+
 def test_the_roster_of_somebody_else_is_as_that_of_nobody(romeo, person):
     person("juliet@hub.local/b").says(change("<item jid='romeo@hub.local' name='R'/>"))
     answers = []
@@ -192,7 +202,7 @@ def test_rosters_of_those_who_left_are_not_in_memory(romeo, hub):
     assert romeo.jid.bare in rosters.loaded
     romeo.leaves()
     assert romeo.jid.bare not in rosters.loaded
-    assert rosters.interested == {}
+    assert rosters.interested == set()
 
 
 def test_only_some_rosters_of_those_who_are_away_are_in_memory(hub):

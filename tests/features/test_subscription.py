@@ -375,6 +375,18 @@ def test_what_follows_a_change_waits_for_it(romeo, juliet):
     assert [text.split()[0] for text in juliet.heard] == ["<presence", "<message"]
 
 
+def test_who_has_left_meanwhile_is_not_shown(romeo, juliet, hub):
+    """A presence that waited for a commit comes after the end of its session, whom nobody would see leave."""
+    held, pair = hub.need("subscription").held, (romeo.jid.bare, juliet.jid.bare)
+    held[pair] = waiting = []
+    romeo.says("<presence to='juliet@hub.local/b'/>").leaves()
+    del held[pair]
+    for stanza, origin in waiting:
+        hub.route(stanza, origin)
+    assert len(waiting) == 1 and juliet.heard == []
+    assert hub.need("presence").directed == {}
+
+
 def test_a_disk_that_fails_takes_the_change_back_and_says_so(romeo, juliet, hub, monkeypatch):
     monkeypatch.setattr("node.hub.store.commit", full_disk)
     romeo.says("<presence type='subscribe' to='juliet@hub.local'/>")
@@ -390,3 +402,12 @@ def full_disk(connection):
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     raise error
+
+
+def test_an_answer_to_a_wrong_address_comes_while_a_change_is_being_kept(person, hub, caplog):
+    romeo = person("romeo@hub.local/a")
+    hub.need("subscription").held[parse("juliet@hub.local"), parse("nurse@hub.local")] = []
+    romeo.says("<presence to='a@@b' id='1'/>")
+    (answer,) = romeo.heard
+    assert "<jid-malformed " in answer
+    assert not caplog.records

@@ -68,8 +68,10 @@ def test_who_has_no_card_and_who_does_not_exist_cannot_be_told_apart(romeo, juli
 def test_an_entity_attempts_to_modify_another_entitys_vcard(romeo, juliet):
     romeo.says(put())
     juliet.says(put("<vCard xmlns='vcard-temp'><FN>Fool</FN></vCard>", to="romeo@hub.local"))
-    (answer,) = juliet.heard
+    juliet.says(put("<vCard xmlns='vcard-temp'><FN>Fool</FN></vCard>", to="nobody@hub.local"))
+    answer, missing = juliet.heard
     assert "type='error'" in answer and "<forbidden" in answer
+    assert answer.replace("romeo", "nobody") == missing
     juliet.says(get())
     assert juliet.heard == [result(juliet, "romeo@hub.local", CARD)]
 
@@ -130,3 +132,10 @@ def test_the_card_goes_with_the_account(hub, run, romeo, juliet):
 
 def test_it_is_announced(hub):
     assert "vcard-temp" in hub.features["host"] and "vcard-temp" in hub.features["account"]
+
+
+def test_S15_a_card_with_strange_elements_comes_back_as_it_was(romeo, juliet):
+    inside = "<FN>'; DROP TABLE vcards; --</FN><stream:error/><xml:a/><b xmlns='' xmlns:p='urn:p' p:q='&#10;\"'/>"
+    romeo.says(put(f"<vCard xmlns='vcard-temp'>{inside}</vCard>"))
+    juliet.says(get())
+    assert juliet.heard == [result(juliet, "romeo@hub.local", f"<vCard xmlns='vcard-temp'>{inside}</vCard>")]

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from decimal import Decimal
 
 import pytest
@@ -31,6 +32,11 @@ class Lamp:
         self.opened = asyncio.Event()
         self.readings = {"temperature": "10.0"}
         self.closed = 0
+        self.reads = asyncio.Semaphore(0)
+
+    async def asked(self, times):
+        for _ in range(times):
+            await asyncio.wait_for(self.reads.acquire(), 5)
 
     async def open(self, report):
         if self.trouble:
@@ -40,6 +46,7 @@ class Lamp:
         self.opened.set()
 
     async def read(self):
+        self.reads.release()
         if self.readings is None:
             raise DriverError("sensor asleep")
         return self.readings
@@ -145,6 +152,46 @@ def test_a_thing_that_is_not_heard_of_is_stale_until_it_is(run):
     run(story())
 
 
+def test_a_clock_that_is_set_forward_makes_nothing_stale(run, monkeypatch):
+    """A Pi without a battery begins in 1970, or where it stopped, until a time server tells it the hour."""
+    monkeypatch.setattr("node.hub.thing.STALE_READS", 1000)  # ten seconds: a busy computer has its pauses
+
+    async def story():
+        async with Story(Lamp(interval=0.01)) as it:
+            await it.until(lambda: it.thing.online)
+            it.thing.now = lambda: time.time() + 10**9
+            it.driver.readings = None
+            await it.driver.asked(3)
+            assert not it.thing.stale
+
+    run(story())
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh(run):
+    async def story():
+        async with Story(Lamp(interval=0.01)) as it:
+            await it.until(lambda: it.thing.online)
+            it.thing.now = lambda: time.time() - 10**9
+            it.driver.readings = None
+            await it.until(lambda: it.thing.stale)
+
+    run(story())
+
+
+def test_a_thing_that_was_stopped_tells_nothing_any_more(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.confirm.clear()
+            command = asyncio.ensure_future(it.thing.control({"lamp": "true"}, ANN))
+            await it.until(lambda: it.thing.busy)
+        it.driver.confirm.set()
+        await command
+        assert it.news.empty()
+
+    run(story())
+
+
 def test_gone_hardware_is_offline_with_its_reason_and_comes_back_by_itself(run):
     async def story():
         async with Story(Lamp()) as it:
@@ -159,6 +206,33 @@ def test_gone_hardware_is_offline_with_its_reason_and_comes_back_by_itself(run):
             await it.until(lambda: it.thing.online)
 
     run(story())
+
+
+def test_what_a_board_said_before_it_went_away_is_not_shown_as_how_it_is_now(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.report({"temperature": "10.0"})
+            it.driver.lost.set_result("USB cable gone: /dev/ttyUSB0")
+            await it.until(lambda: not it.thing.online)
+            assert it.thing.readings["temperature"].value == "10.0"
+            await it.until(lambda: it.thing.online)
+            assert not it.thing.readings
+
+    run(story())
+
+
+def test_somebody_can_do_something_about_a_thing_that_is_offline_so_that_is_a_warning(run, caplog):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.lost.set_result("USB cable gone: /dev/ttyUSB0")
+            await it.until(lambda: not it.thing.online)
+
+    run(story())
+    assert [
+        (record.levelname, record.getMessage()) for record in caplog.records if "offline" in record.getMessage()
+    ] == [("WARNING", "porch: offline: USB cable gone: /dev/ttyUSB0")]
 
 
 def test_a_driver_that_fails_does_not_take_the_thing_down(run, caplog):
@@ -255,6 +329,20 @@ def test_hardware_that_does_not_confirm_is_an_error(run, monkeypatch):
     run(story())
 
 
+def test_a_driver_with_a_bug_is_answered_for(run, caplog):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.write = lambda control, value: 1 / 0
+            with pytest.raises(ControlError, match="Porch: the driver failed: ZeroDivisionError") as caught:
+                await it.thing.control({"lamp": "true"}, ANN)
+            assert (caught.value.condition, caught.value.type) == ("internal-server-error", "wait")
+            assert it.thing.online and not it.thing.busy
+
+    run(story())
+    assert "porch: the driver test failed" in caplog.text
+
+
 def test_what_the_hardware_says_itself_is_truer_than_what_was_asked(run):
     async def story():
         async with Story(Lamp()) as it:
@@ -297,12 +385,36 @@ def test_commands_are_done_one_after_the_other_and_not_too_many_wait(run):
         async with Story(Lamp()) as it:
             await it.until(lambda: it.thing.online)
             it.driver.confirm.clear()
-            commands = [asyncio.ensure_future(it.thing.control({"dimmer": str(n)}, ANN)) for n in range(9)]
+            commands = [asyncio.ensure_future(it.thing.control({"dimmer": str(n)}, ANN)) for n in range(6)]
             await it.until(lambda: it.thing.busy)
-            await asyncio.wait([commands[8]])
-            assert commands[8].exception().condition == "conflict"
+            await asyncio.wait([commands[5]])
+            assert commands[5].exception().condition == "conflict"
             it.driver.confirm.set()
-            await asyncio.gather(*commands[:8])
-            assert [value for _, value in it.driver.written] == [str(n) for n in range(8)]
+            await asyncio.gather(*commands[:5])
+            assert [value for _, value in it.driver.written] == [str(n) for n in range(5)]
 
     run(story())
+
+
+def test_a_loose_plug_is_tried_less_and_less_often(run, monkeypatch):
+    pauses = []
+    real = asyncio.sleep
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("node.hub.thing.asyncio.sleep", sleep)
+    monkeypatch.setattr("node.hub.thing.FIRST_RETRY", 2)
+
+    async def story():
+        async with Story(Lamp()) as it:
+            for losses in range(7):
+                await it.until(lambda: it.thing.online and len(pauses) == losses)  # noqa: B023
+                if losses == 6:
+                    it.thing.clock = lambda: 1e9  # it was there for long
+                it.driver.lost.set_result("gone")
+            await it.until(lambda: len(pauses) == 7)
+
+    run(story())
+    assert pauses == [2, 4, 8, 16, 30, 30, 2]

@@ -123,6 +123,11 @@ def test_the_fingerprint_is_the_sha256_that_others_show(made):
     assert certificate.fingerprint(made[0]) == expected
 
 
+def test_the_sha1_is_there_for_clients_that_show_nothing_else(made):
+    expected = as_seen_by_cryptography(made[0]).fingerprint(hashes.SHA1()).hex(":").upper()
+    assert certificate.old_fingerprint(made[0]) == expected
+
+
 def test_the_end_is_read_to_the_second(made):
     assert certificate.expires(made[0]) == as_seen_by_cryptography(made[0]).not_valid_after_utc.timestamp()
 

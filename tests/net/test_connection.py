@@ -10,8 +10,8 @@ import weakref
 
 import pytest
 
+from node.net import certificate, tls
 from node.net import connection as module
-from node.net import tls
 from node.net.connection import Connection, Turn
 
 DEADLINE = 10  # seconds that anything here may take
@@ -607,7 +607,7 @@ def test_both_sides_see_the_others_certificate_if_it_was_shown(play, contexts, a
         files = authority.issue("home.example")
         ear, other = stage.both()
         await secure(ear, other, (tls.server_context(*files, "xmpp-client"), contexts[1]))
-        assert other.connection.certificate_der == tls.certificate_der(files[0])
+        assert other.connection.certificate_der == certificate.load(files[0]).der
         assert ear.connection.certificate_der is None
         assert other.connection.alpn == "xmpp-client"
 

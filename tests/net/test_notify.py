@@ -25,8 +25,6 @@ def test_the_manager_hears_ready_and_stopping(manager):
         service = Service({"NOTIFY_SOCKET": manager.getsockname()})
         service.ready("serving home.example\nand more")
         assert told(manager) == ["READY=1", "STATUS=serving home.example and more"]
-        service.status("3 things")
-        assert told(manager) == ["STATUS=3 things"]
         service.stopping()
         assert told(manager) == ["STOPPING=1"]
         service.close()

@@ -52,7 +52,7 @@ def anyone(**options) -> ssl.SSLContext:
 
 
 def der(path) -> bytes:
-    return tls.certificate_der(path)
+    return certificate.load(path).der
 
 
 # What the server accepts

@@ -7,6 +7,9 @@ from node.hub.thing import Field, Reading, Thing
 from node.ports.administration import requests
 from node.ports.control import Refused
 
+NS = "jabber:iq:roster"
+ROSTER = f"<iq type='get' id='r'><query xmlns='{NS}'/></iq>"
+
 
 @pytest.fixture
 def ask(hub, run):
@@ -61,6 +64,38 @@ def test_a_removed_account_is_forgotten(hub, ask, person):
     assert forgotten == ["ann@hub.local"]
 
 
+def test_who_is_removed_while_logged_in_leaves_nothing_to_the_next_of_that_name(hub, ask, person):
+    ann, bob = person("ann@hub.local/phone"), person("bob@hub.local/desk")
+    befriend(ann, bob)
+    ask("user-remove", name="ann")
+    assert ann.closed_with.condition == "not-authorized"
+    unavailable, unsubscribe, *_ = bob.heard
+    assert "type='unavailable'" in unavailable and "type='unsubscribe'" in unsubscribe
+    assert ask("user-add", name="ann", password="another")
+    ann = person("ann@hub.local/phone")
+    ann.says(ROSTER)
+    assert ann.heard == [f"<iq type='result' id='r' to='{ann.jid}' from='ann@hub.local'><query xmlns='{NS}'/></iq>"]
+    assert bob.heard == []
+
+
+def test_who_followed_a_thing_does_not_follow_a_person_of_its_name(hub, ask, person, thing, run):
+    bob = person("bob@hub.local/desk")
+    run(hub.need("roster").set_subscription(thing.jid, bob.jid.bare, "from"))
+    del hub.things[thing.jid]
+    ask("user-add", name="porch", password="secret")
+    with pytest.raises(Refused, match="exists already"):
+        ask("user-add", name="porch", password="secret")
+    assert hub.need("roster").subscribers(thing.jid) == []
+
+
+def befriend(one, other):
+    for each, contact in ((one, other), (other, one)):
+        each.says(ROSTER).says("<presence/>").says(f"<presence type='subscribe' to='{contact.jid.bare}'/>")
+    for each, contact in ((one, other), (other, one)):
+        each.says(f"<presence type='subscribed' to='{contact.jid.bare}'/>")
+        assert each.heard
+
+
 def test_things_are_described_as_they_are(hub, ask, thing):
     thing.readings["light"] = Reading("40.0", 5.0)
     for state, expected in (
@@ -88,6 +123,7 @@ def thing(hub):
     class Driver:
         fields = (Field("light", unit="%", label="Light"),)
         controls = ()
+        interval = None
 
     made = Thing(parse("porch@hub.local"), "Porch", "test", Driver())
     hub.things.clear()

@@ -14,6 +14,7 @@ from node.base.jid import parse
 from node.net import certificate
 from node.net.connection import Turn
 from node.net.tls import Identity, end_point
+from node.ports.administration import requests
 from node.ports.client import RESOURCES_LIMIT, ClientPort
 from node.ports.limits import Options
 
@@ -473,6 +474,22 @@ def test_a_wrong_stanza_is_answered_and_the_session_goes_on(connect, run):
     run(talk())
 
 
+@pytest.mark.parametrize(("lang", "told"), [("de-CH", True), ("x" * 36, False)])
+def test_L13_the_language_of_the_stream_is_put_into_each_stanza_unless_it_is_long(connect, run, lang, told):
+    async def talk():
+        bob = await in_session(connect, "bob")
+        ann = await in_tls(connect)
+        ann.says(f"<auth {SASL} mechanism='PLAIN'>{plain('ann', 'secret')}</auth>")
+        await ann.hears("<success")
+        ann.says(OPEN.replace(" to=", f" xml:lang='{lang}' to="))
+        await ann.hears("</stream:features>")
+        await ann.binds()
+        ann.says("<message to='bob@hub.local/phone'><body>hi</body></message>")
+        assert (f"xml:lang='{lang}'" in await bob.hears("</message>")) == told
+
+    run(talk())
+
+
 def test_an_element_that_we_do_not_know_ends_the_stream(connect, run):
     async def talk():
         ann = await in_session(connect)
@@ -490,8 +507,32 @@ def test_who_does_not_log_in_in_time_is_hung_up_on(connect, run, port, monkeypat
         slow.says("<")
         for talker in (silent, slow):
             assert "<connection-timeout" in await talker.is_hung_up_on()
+        await port.turn.goodbyes(1)
+        assert not port.connected
 
     run(talk())
+
+
+@pytest.mark.parametrize("way", ["direct", "proceed", "hello"])
+def test_L7_a_handshake_that_does_not_come_to_its_end_is_hung_up_on(connect, run, port, monkeypatch, way):
+    async def talk():
+        if way == "direct":
+            listener = port.listen("127.0.0.1", 0, direct_tls=True)
+            ann = Talker(*await asyncio.open_connection("127.0.0.1", listener.port))
+        else:
+            ann = await connect()
+            await ann.opens()
+            monkeypatch.setattr(port.waiting, "_seconds", 0.05)
+            port.waiting.add(next(iter(port.connected)))
+            ann.says(STARTTLS)
+            await ann.hears("<proceed")
+            if way == "hello":
+                ann.says(b"\x16\x03\x01\x02\x00\x01")  # the beginning of one
+        await ann.is_hung_up_on()
+
+    monkeypatch.setattr(port.waiting, "_seconds", 0.05)
+    run(talk())
+    run(asyncio.sleep(0))
     assert not port.connected
 
 
@@ -503,11 +544,24 @@ def test_a_session_has_no_deadline(connect, run, port):
     run(talk())
 
 
+def test_a_bug_of_ours_ends_the_stream_and_no_other(connect, run, hub, monkeypatch, caplog):
+    async def talk():
+        ann, bob = await in_session(connect), await in_session(connect, "bob")
+        with monkeypatch.context() as patch:
+            patch.setattr(hub, "route", lambda stanza, origin: 1 / 0)
+            ann.says("<presence/>")
+            assert "<internal-server-error" in await ann.is_hung_up_on()
+        bob.says("<iq type='get' id='p' to='hub.local'><ping xmlns='urn:xmpp:ping'/></iq>")
+        await bob.hears("id='p'")
+        assert "ZeroDivisionError" in caplog.text
+
+    run(talk())
+
+
 def test_a_removed_account_is_hung_up_on(connect, run, hub):
     async def talk():
         ann = await in_session(connect)
-        await hub.accounts.remove("ann")
-        hub.tell("removed", parse("ann@hub.local"))
+        await requests(hub)["user-remove"]({"name": "ann"})
         assert "<not-authorized" in await ann.is_hung_up_on()
 
     run(talk())

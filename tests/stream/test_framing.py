@@ -1,3 +1,5 @@
+import gc
+import random
 from xml.etree import ElementTree
 
 import pytest
@@ -18,6 +20,8 @@ from node.stream.framing import (
     Framing,
     Opening,
     Refused,
+    _Reader,
+    _spares,
 )
 
 STREAM = "http://etherx.jabber.org/streams"
@@ -379,3 +383,112 @@ def _meaning(tree):
         if tag.startswith(f"{{{name}}}"):
             return tag.replace(name, "content"), attrib, text, [(_meaning(kid), tail) for kid, tail in kids]
     return tree
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("header", [HEADER, HEADER.partition("?>")[2]])
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_X5_a_stream_in_another_encoding_ends(encoding, header, step):
+    framing, data = Framing(), (header + "<a/>").encode(encoding)
+    events = []
+    for at in range(0, len(data), step):
+        events += framing.feed(data[at : at + step])
+        if events:
+            break
+    (error,) = events
+    assert error.condition == "unsupported-encoding"
+
+
+def test_X15_text_before_the_end_of_the_stream_ends_it_too():
+    assert [event.condition for event in opened().feed(b"<presence/>text</stream:stream>")[1:]] == ["bad-format"]
+
+
+@pytest.mark.parametrize("ns", ["a}b", "a b", "&lt;", "a\\b", "\xe4", "a&#10;b"])
+def test_X18_a_namespace_at_which_other_parsers_give_up_is_not_passed_on(ns):
+    framing = opened()
+    refused, passed = framing.feed(
+        f"<message to='a@b'><body><x xmlns:p='{ns}'/></body></message><message id='2'/>".encode()
+    )
+    assert isinstance(refused, Refused) and refused.error.condition == "bad-request"
+    assert isinstance(passed, Stanza)
+    assert Framing().feed(HEADER.replace(" to=", f" xmlns:p='{ns}' to=").encode())[0].condition == "invalid-namespace"
+
+
+@pytest.mark.parametrize(
+    ("declared", "own"),
+    [
+        ("", "xmlns:stream='urn:evil'"),
+        ("xmlns:p='urn:a'", "xmlns:p='urn:b'"),
+        ("xmlns:p='jabber:client'", "xmlns:p='jabber:client'"),
+        ("xmlns:xml='http://www.w3.org/XML/1998/namespace'", "xmlns:xml='http://www.w3.org/XML/1998/namespace'"),
+    ],
+)
+def test_X19_a_prefix_of_the_header_may_be_declared_again(declared, own):
+    header = HEADER.replace(" to=", f" {declared} to=")
+    (stanza,) = opened(header=header).feed(f"<message {own}><body>x</body></message>".encode())
+    assert stanza.body == "x"
+    assert stanza.to_bytes(CLIENT) == b"<message><body>x</body></message>"
+
+
+def test_X22_what_one_stream_does_never_shows_in_another_that_gets_its_parser():
+    chance = random.Random(22)
+    bits = (
+        "<message><body>]]&gt;<![CDATA[ ]] ]]></body></message>",
+        "<message xmlns:stream='urn:a' xmlns:p='urn:b'><p:x/><stream:y/></message>",
+        "<message xmlns='jabber:server'/>",
+        "<message><a xmlns='urn:c'><b><c/></b></a></message> \r\n",
+        "<iq type='get' id='\xe9'><q xmlns='urn:d' xmlns:e='urn:e' e:f='1'/></iq>",
+        "<message>" + 40 * "<a>",
+        "<message/>]]",
+        "<message/><![CDATA[ ",
+        "<message/><![CD",
+        "<message/>&#",
+        "<message/>\xef",
+        "<p:message/>",
+        "</stream:stream>",
+    )
+    talks = [[HEADER, *chance.choices(bits, k=4), "<presence id='last'/>"] for _ in range(200)]
+    alone = []
+    for talk in talks:
+        _spares.clear()
+        alone.append(_until_the_end(Framing(), ["".join(talk).encode()]))
+    together = [[] for _ in talks]
+    streams = [
+        (Framing(), list(_in_pieces("".join(talk).encode(), chance)), seen)
+        for talk, seen in zip(talks, together, strict=True)
+    ]
+    while streams:
+        framing, pieces, seen = chance.choice(streams)
+        seen += _until_the_end(framing, [pieces.pop(0)])
+        if not pieces or seen[-1:] == ["the end"]:
+            streams.remove((framing, pieces, seen))
+    assert together == alone
+
+
+def _until_the_end(framing, pieces):
+    seen = []
+    for event in [event for piece in pieces for event in framing.feed(piece)]:
+        if isinstance(event, StreamError | Closing):
+            return [*seen, "the end"]
+        seen.append((type(event), *([repr(event), event.kinds] if isinstance(event, Stanza) else [])))
+    return seen
+
+
+def _in_pieces(data, chance):
+    while data:
+        size = chance.randrange(1, 60)
+        yield data[:size]
+        data = data[size:]
+
+
+def test_L6_who_breaks_off_leaves_no_parser_behind():
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(each) is _Reader for each in gc.get_objects())
+        framing = opened()
+        framing.feed(b"<message><body>")
+        framing.close()
+        assert sum(type(each) is _Reader for each in gc.get_objects()) <= before
+    finally:
+        gc.enable()

@@ -139,6 +139,12 @@ def test_what_is_not_understood_is_answered_with_the_closest_match(ann, board, t
     assert board.written == []
 
 
+@pytest.mark.parametrize("text", ["temperature 25", "set temperature 25", "Temperature on", "temperature:=25"])
+def test_what_can_only_be_read_says_so(ann, board, text):
+    assert ask(ann, text) == ["Temperature can only be read.\ntemperature: 21.40 °C"]
+    assert board.written == []
+
+
 def test_two_programs_that_puzzle_each_other_come_to_an_end(ann, later):
     assert sum(len(ask(ann, "are you a robot?")) for _ in range(50)) == 20
     assert ask(ann, "status") != []

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from node.hub.thing import Thing
 from tests.things.conftest import arrived, until
 
 NS = "http://jabber.org/protocol/commands"
@@ -65,6 +66,8 @@ def test_read_is_done_in_one_step(ben):
         "<field var='unit'><value>°C</value></field>" in answer
     )
     assert "<value>lamp</value></field><field var='value'><value>off</value>" in answer
+    # For clients that show no tables
+    assert "<note type='info'>temperature: 21.40 °C\nhumidity: 48 %\nlamp: off" in answer
 
 
 def test_ah_3_and_4_set_shows_its_form_and_then_does_it(ann, board):
@@ -81,7 +84,7 @@ def test_ah_3_and_4_set_shows_its_form_and_then_does_it(ann, board):
         "<range min='0' max='4095'/></validate></field>" in shown
     )
     assert "<field var='lamp' type='boolean' label='lamp'><value>false</value>" in shown
-    assert "<option><value>eco</value></option><option><value>Hot</value></option>" in shown
+    assert "<option label='eco'><value>eco</value></option><option label='Hot'><value>Hot</value></option>" in shown
     assert board.written == []
     done = run(ann, to="porch@hub.local/hw", sessionid=session(shown), action="complete", inner=submit(lamp="1"))
     assert f"sessionid='{session(shown)}'" in done
@@ -190,6 +193,12 @@ def test_ah_9_a_session_belongs_to_who_began_it(ann, ben, board):
     assert board.written == []
 
 
+def test_a_form_is_not_for_another_thing_that_has_the_address_now(hub, ann, porch, board):
+    name = session(run(ann))
+    hub.things[porch.jid] = Thing(porch.jid, "Porch", "script", board)
+    assert f"<bad-sessionid xmlns='{NS}'/>" in run(ann, sessionid=name, inner=submit(lamp="1"))
+
+
 def test_ah_9_a_form_is_not_open_for_ever(ann, later):
     name = session(run(ann))
     later(301)
@@ -216,7 +225,7 @@ def test_an_owner_approves_by_form(ann, person, hub, porch):
     assert "<note type='info'>Nobody waits for approval.</note>" in run(ann, "approve")
     ben = arrived(person("ben@hub.local/desk")).says("<presence to='porch@hub.local' type='subscribe'/>")
     shown = run(ann, "approve")
-    assert "<option><value>ben@hub.local</value></option>" in shown
+    assert "<option label='ben@hub.local'><value>ben@hub.local</value></option>" in shown
     assert "Nobody" not in shown
     wrong = run(ann, "approve", sessionid=session(shown), inner=submit(jid="eve@hub.local"))
     assert "bad-payload" in wrong

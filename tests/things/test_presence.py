@@ -7,9 +7,11 @@ import pytest
 
 from node.base.jid import parse
 from node.base.stanza import CLIENT, Stanza
+from node.hub.store import StoreError
 from node.hub.thing import Thing
 from node.things.access import Options
 from node.things.presence import BURST
+from tests.conftest import settle
 from tests.things.conftest import arrived, stanza_of, until
 
 
@@ -189,6 +191,20 @@ def test_a_request_is_taken_back(ann, person, hub, porch):
     assert hub.need("followers").waiting(porch) == []
 
 
+@pytest.mark.parametrize(("type", "follows"), [("subscribe", False), ("unsubscribe", True)])
+def test_a_disk_that_fails_is_told_in_the_log_and_changes_nothing(hub, porch, run, monkeypatch, caplog, type, follows):
+    ann, roster = parse("ann@hub.local"), hub.need("roster")
+    if follows:
+        run(roster.set_subscription(porch.jid, ann, "from"))
+    full = StoreError("the disk is full")
+    monkeypatch.setattr("node.hub.store.Database.save", lambda self, turns: self._lose(turns, full))
+    hub.route(Stanza("presence", type=type, sender=ann, to=porch.jid))
+    settle(hub)
+    monkeypatch.undo()
+    assert f"porch: {type} of ann@hub.local is dropped" in caplog.text and "Traceback" not in caplog.text
+    assert roster.subscribed(porch.jid, ann) == follows
+
+
 def test_who_leaves_sees_the_thing_go(ann, hub, porch):
     heard = ann.says("<presence to='porch@hub.local' type='unsubscribe'/>").heard
     assert "<presence to='ann@hub.local' from='porch@hub.local/hw' type='unavailable'/>" in heard
@@ -204,7 +220,29 @@ def test_those_who_wait_are_bounded_and_the_owner_is_not_pestered(hub, ann, porc
     run(flood())
     assert len(followers.waiting(porch)) == 100
     assert len([each for each in ann.heard if "would like to follow me" in each]) == 10
-    assert "cannot wait" in caplog.text
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "more than 10 would like to follow" in warning
+
+
+def test_who_asks_and_takes_it_back_again_and_again_does_not_pester_the_owner(hub, ann, porch, later, run, caplog):
+    followers, eve = hub.need("followers"), parse("eve@elsewhere.example")
+
+    async def pester():
+        for _ in range(20):
+            await followers.asked(porch, eve)
+            await followers.left(porch, eve)
+
+    run(pester())
+    assert len([each for each in ann.heard if "would like to follow me" in each]) == 10
+    later(3601)
+    run(followers.asked(porch, eve))
+    assert len([each for each in ann.heard if "would like to follow me" in each]) == 1
+
+
+def test_who_cannot_wait_is_named_in_the_log(hub, porch, run, monkeypatch, caplog):
+    monkeypatch.setattr("node.features.roster.REQUESTS_LIMIT", 0)
+    run(hub.need("followers").asked(porch, parse("eve@elsewhere.example")))
+    assert "porch: eve@elsewhere.example would like to follow, but cannot wait" in caplog.text
 
 
 def test_without_an_owner_the_log_says_so(hub, person, porch, caplog):

@@ -7,7 +7,7 @@ import pytest
 
 from node.base import stamp
 from node.base.jid import parse
-from node.hub.thing import Field
+from node.hub.thing import Field, Thing
 from tests.conftest import settle
 from tests.things.conftest import stanza_of, until
 
@@ -224,6 +224,13 @@ def test_one_cannot_cancel_for_another(ann, ben, later):
 def test_who_may_not_read_any_more_gets_no_late_data(ben, later, run, hub, porch):
     ask(ben, f"<req xmlns='{NF}' id='7' when='{soon(100)}'/>")
     run(hub.need("roster").set_subscription(porch.jid, parse("ben@hub.local"), "none"))
+    later(101)
+    assert ben.heard == []
+
+
+def test_a_thing_that_has_been_taken_out_sends_no_late_data(ben, later, hub, porch, board):
+    ask(ben, f"<req xmlns='{NF}' id='7' when='{soon(100)}'/>")
+    hub.things[porch.jid] = Thing(porch.jid, "Porch", "script", board)
     later(101)
     assert ben.heard == []
 

@@ -70,6 +70,18 @@ def test_a_time_is_said_with_its_day_when_that_was_another():
     assert words.clock(now - 366 * 86400, now) == "21 Nov 2025"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [("59", "59 s"), ("3599", "3599 s"), ("4994", "1 h 23 min"), ("273600", "3 d 4 h"), ("1e9", "1e9 s")],
+)
+def test_a_long_time_is_said_in_hours_or_days(seconds, said):
+    assert words.value(Field("uptime", unit="s"), seconds) == said
+
+
+def test_what_is_set_to_seconds_is_confirmed_in_seconds():
+    assert words.value(Control("delay", "integer", unit="s"), "4994") == "4994 s"
+
+
 def test_an_example_for_each_kind_of_control():
     assert words.example(Control("lamp", "boolean")) == "lamp on"
     assert words.example(Control("mode", "enum", options=("eco", "hot"))) == "set mode eco"

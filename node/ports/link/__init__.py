@@ -13,7 +13,6 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid, parse
@@ -59,7 +58,7 @@ class Peer:
 @dataclass(frozen=True, slots=True)
 class Options:
     peers: Mapping[str, Peer] = field(default_factory=dict)  # by domain, prepared
-    own: tuple[Path, Path] | None = None  # the files of our certificate and its key, for peers that ask (EXTERNAL)
+    own: tuple[str, str] | None = None  # the files of our certificate and its key, for peers that ask (EXTERNAL)
     rate: int = 4 * 65536  # bytes per second that one peer may send: as four clients; 0: no limit
 
 

@@ -32,6 +32,8 @@ log = logging.getLogger("hobnode")
 
 CLAIMS_LIMIT = 8  # domains of one stream asked about at a time; each costs us a link
 DOMAINS_LIMIT = 64  # that one stream may send from: a hosting company's, not a flooder's
+FAILED_LIMIT = 16  # claims that came to nothing; each is remembered for minutes, and this stream brings no others
+STRANGER_TICKS = 10  # minutes for one that only asks about keys: it takes a stranger's place at the door
 FIRST_OF_TLS = b"\x16"  # a handshake record (RFC 8446 §5.1); no XML begins so
 
 
@@ -42,12 +44,14 @@ class Incoming:
         "_claims",
         "_connection",
         "_expect",
+        "_failed",
         "_framing",
         "_greeted",
         "_links",
         "_listener",
         "_secure",
         "_throttle",
+        "_ticks",
         "_waiting",
         "domains",
         "id",
@@ -68,6 +72,8 @@ class Incoming:
         self._greeted = False  # our header is out
         self._secure = False
         self._claims: set[Jid] = set()  # domains that we are asking about
+        self._failed = 0  # claims
+        self._ticks = 0  # keep-alives while no domain had been shown
         self._throttle = Throttle(links.options.rate, links.loop) if links.options.rate else None
         self._waiting: socket.socket | None = sock
         links.loop.add_reader(sock, self._knocks)
@@ -107,6 +113,9 @@ class Incoming:
                     return  # what stands behind <starttls/> counts for nothing
         except StreamError as error:
             self.close(error)
+        except Exception:
+            log.exception("link from %s: failed", self.name)
+            self.close(StreamError("internal-server-error"))
 
     def _header(self, event: Event) -> None:
         if not isinstance(event, Opening):
@@ -136,6 +145,7 @@ class Incoming:
     def _start_tls(self) -> None:
         """Encryption, then the stream from its beginning."""
         assert self._connection is not None
+        self._framing.close()
         self._framing = Framing()
         self._expect = self._header
         self._greeted = False
@@ -208,6 +218,7 @@ class Incoming:
         except LinkError as error:
             log.warning("link from %s as %s: not accepted, that domain: %s", self.name, domain, error.text)
             self._tell(packet.answer("error", error.dialback, f"{domain}: {error.text}"))
+            self._count_failure()
             return
         finally:
             self._claims.discard(domain)
@@ -218,9 +229,15 @@ class Incoming:
             log.warning("link from %s as %s: not accepted, %s", self.name, domain, why)
             # XEP-0220 §2.4: whatever went wrong in step 3, this is its name in step 4.
             self._tell(packet.answer("error", "remote-server-not-found", why))
+            self._count_failure()
         else:
             log.warning("link from %s as %s: not accepted, the domain does not know the key", self.name, domain)
             self._reject(packet)
+
+    def _count_failure(self) -> None:
+        self._failed += 1
+        if self._failed >= FAILED_LIMIT:
+            self.close(StreamError("policy-violation", "too many domains that are not yours"))
 
     def _accept(self, packet: dialback.Packet) -> None:
         if self._expect != self._serve:
@@ -236,6 +253,7 @@ class Incoming:
         """Somebody claims to be a domain that is not his."""
         if self.domains:  # those that he has shown are his stay (XEP-0220 §2.2.1)
             self._tell(packet.answer("error", "forbidden", f"{packet.sender} does not know this key"))
+            self._count_failure()
         else:
             self._tell(packet.answer("invalid"))
             self.close()
@@ -253,8 +271,12 @@ class Incoming:
     def keep_alive(self) -> None:
         """A space (RFC 6120 §4.6.1); when nobody acknowledges it the kernel ends the connection."""
         self.quiet += 1
-        if self.quiet > 1 and not self.domains and not self._claims:
-            self.close(StreamError("connection-timeout", "nothing was said for a minute"))
+        stranger = not self.domains and not self._claims
+        self._ticks = self._ticks + 1 if stranger else 0
+        if stranger and (self.quiet > 1 or self._ticks > STRANGER_TICKS):
+            self.close(
+                StreamError("connection-timeout", "nothing was said for a minute, or only questions asked for ten")
+            )
         elif self._secure:
             self._write(b" ")
 
@@ -286,6 +308,7 @@ class Incoming:
         level = logging.INFO if self.domains else logging.DEBUG
         log.log(level, "link from %s: ended, %s", self.name, reason)
         self._expect = self._ended
+        self._framing.close()
         self._connection = None
         self._listener.admitted(self.peer)
         self._links.ended(self)

@@ -122,6 +122,7 @@ class Outgoing:
 
     async def _start_stream(self) -> Element:
         """Our header, the peer's, and the features that he offers."""
+        self._framing.close()
         self._framing = Framing()
         self._write(header(SERVER, sender=self._links.hub.host, to=self.domain))
         opening = await self._event()
@@ -137,6 +138,7 @@ class Outgoing:
         line = self._connection
         assert line is not None
         self._heard.clear()  # what came in the clear behind <proceed/> is nobody's
+        self._framing.close()
         self._framing = Framing()
         self._handshaking = True
         self._waiter = done = asyncio.get_running_loop().create_future()
@@ -222,13 +224,20 @@ class Outgoing:
         for event in framing.feed(data):
             if self._fault is not None or self._framing is not framing:
                 return
-            if self.is_open:
-                self._handle(event)
-            elif len(self._heard) < HEARD_LIMIT:
-                self._heard.append(event)
-                self._wake()
-            else:
-                self._fail(silent("talks too much"), StreamError("policy-violation"))
+            try:
+                self._hear(event)
+            except Exception:
+                log.exception("link to %s: failed", self.domain)
+                self._fail(silent("met a bug of ours"), StreamError("internal-server-error"))
+
+    def _hear(self, event: Event) -> None:
+        if self.is_open:
+            self._handle(event)
+        elif len(self._heard) < HEARD_LIMIT:
+            self._heard.append(event)
+            self._wake()
+        else:
+            self._fail(silent("talks too much"), StreamError("policy-violation"))
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Element) and event.ns == dialback.NS:
@@ -302,6 +311,7 @@ class Outgoing:
     def closed(self, reason: str) -> None:
         """From the connection: it has ended."""
         self._end(distrusted(reason) if self._handshaking and "certificate" in reason else silent(reason))
+        self._framing.close()
         self._connection = None
 
     def _fail(self, fault: LinkError, error: StreamError | None) -> None:

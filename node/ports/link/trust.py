@@ -8,7 +8,6 @@ and name the domain (RFC 6120 §13.7, RFC 9525). There is no third way, and noth
 import ssl
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Protocol
 
 from node.net import certificate, tls
@@ -25,7 +24,7 @@ class Pinned(Protocol):
 class Trust:
     """`own` are the files of our certificate and key, for peers that ask to see them (SASL EXTERNAL)."""
 
-    def __init__(self, peers: Mapping[str, Pinned], own: tuple[Path, Path] | None):
+    def __init__(self, peers: Mapping[str, Pinned], own: tuple[str, str] | None):
         self._peers = peers
         self._own = own
         self._contexts: dict[bool, ssl.SSLContext] = {}

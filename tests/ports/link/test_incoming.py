@@ -371,6 +371,49 @@ def test_too_many_claims_at_once(world):
     world(story)
 
 
+def test_who_claims_one_domain_after_the_other_in_vain_is_sent_away(world):
+    async def story(world):
+        await authority(world, "")
+        node = world.node(HOME)
+        talker = await world.connect(node)
+        await talker.opens_securely()
+        for number in range(incoming.FAILED_LIMIT):
+            node.options.peers[f"d{number}.example"] = Peer("127.0.0.1", world.directory.ports[CABIN], "00" * 32)
+            talker.claims(f"d{number}.example")
+            if number < incoming.FAILED_LIMIT - 1:
+                await talker.hears(f"to='d{number}.example'.*?</db:result>")
+        assert "<policy-violation " in await talker.is_hung_up_on()
+
+    world(story)
+
+
+def test_who_only_asks_about_keys_does_not_stay_for_ever(world):
+    async def story(world):
+        node = world.node(HOME)
+        talker = await world.connect(node)
+        await talker.opens_securely()
+        (stream,) = node.streams
+        for _ in range(incoming.STRANGER_TICKS + 1):
+            stream.quiet = 0  # a space a minute
+            stream.keep_alive()
+        assert "<connection-timeout " in await talker.is_hung_up_on()
+
+    world(story)
+
+
+def test_a_bug_of_ours_ends_one_stream_only(world, monkeypatch, caplog):
+    async def story(world):
+        node = world.node(HOME)
+        talker = await world.connect(node)
+        await talker.opens_securely()
+        monkeypatch.setattr(incoming.dialback, "read", lambda event: 1 / 0)
+        talker.claims("cabin.example")
+        assert "<internal-server-error " in await talker.is_hung_up_on()
+
+    world(story)
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_silent_stranger_is_sent_away(world):
     async def story(world):
         node = world.node(HOME)

@@ -1,0 +1,47 @@
+"""What only we may say of a stanza is taken out of what comes from outside (security: S5, S7).
+
+Receivers believe a delay stamped by their server, or an id that it gave, because it comes through their server.
+"""
+
+from node.base.element import Element
+from node.base.jid import Jid, JidError, parse
+from node.base.stanza import Stanza, kind
+
+STANZA_ID = kind("stanza-id", "urn:xmpp:sid:0")  # XEP-0359 §5: by nobody else, in nobody's name but his own
+AUTHORITY = {
+    kind("delay", "urn:xmpp:delay"): "from",  # XEP-0203
+    kind("x", "jabber:x:delay"): "from",  # XEP-0091, which some clients still read
+    STANZA_ID: "by",
+}
+
+
+def honest(stanza: Stanza, host: Jid) -> Stanza:
+    """The stanza without what claims to be said by `host`, or by other accounts of it than the sender's."""
+    if AUTHORITY.keys().isdisjoint(stanza.kinds) or stanza.name == "iq":
+        return stanza  # what an iq asks is a question, and no claim
+    children = [child for child in stanza.children if not _is_ours(child, stanza.sender, host)]
+    if len(children) == len(stanza.children):
+        return stanza
+    return Stanza(
+        stanza.name,
+        *children,
+        type=stanza.type,
+        to=stanza.to,
+        sender=stanza.sender,
+        id=stanza.id,
+        lang=stanza.lang,
+    )
+
+
+def _is_ours(child: Element, sender: Jid | None, host: Jid) -> bool:
+    key = kind(child.name, child.ns or "")
+    attribute = AUTHORITY.get(key)
+    if attribute is None:
+        return False
+    try:
+        authority = parse(child.get(attribute) or "")
+    except JidError:
+        return False  # in nobody's name
+    if key != STANZA_ID and sender is not None and authority.bare == sender.bare:
+        return False  # a client may say that it has kept its own message back
+    return authority.domain == host
