@@ -19,9 +19,9 @@ from node.hub.hub import Hub
 from node.hub.store import Store
 from node.hub.thing import Thing
 from node.net.certificate import CertificateError
-from node.net.connection import Turn
 from node.net.notify import Service
 from node.net.tls import Identity
+from node.net.turn import Turn
 from node.ports.administration import requests
 from node.ports.client import ClientPort
 from node.ports.control import Control

@@ -15,7 +15,8 @@ from node.config import Config
 from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store
-from node.stream.framing import CLIENT_LIMIT, Framing, Refused
+from node.stream.events import Refused
+from node.stream.framing import CLIENT_LIMIT, Framing
 
 HOST = "hub.local"
 DEADLINE = 5  # seconds that anything in a fast test may take

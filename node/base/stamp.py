@@ -1,4 +1,4 @@
-"""XEP-0082: dates and durations as XMPP writes them, always in UTC."""
+"""XEP-0082: dates and times as XMPP writes them, always in UTC."""
 
 import re
 import time
@@ -6,7 +6,6 @@ from datetime import date
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
-_DURATION = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?\Z")
 
 
 def now() -> str:
@@ -33,12 +32,3 @@ def parse(text: str) -> float:
         offset = int(found[8][1:3]) * 3600 + int(found[8][4:6]) * 60
         seconds += -offset if found[8][0] == "+" else offset
     return seconds
-
-
-def parse_duration(text: str) -> float:
-    """The seconds of an xs:duration of days and less ('PT5M'). Raises ValueError."""
-    found = _DURATION.match(text)
-    if not found or text.endswith(("P", "T")):
-        raise ValueError(f"{text[:40]!r} is not a duration")
-    days, hours, minutes, seconds = (float(found[n] or 0) for n in range(1, 5))
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds

@@ -47,7 +47,6 @@ class Presences:
         elif stanza.type == "unavailable":
             self.go(stanza.sender, stanza)
             origin.deliver(stanza.copy(to=stanza.sender))  # §4.5.2
-            self.hub.tell("unavailable", origin)
         elif stanza.type != "error":
             raise StanzaError("bad-request", f"A presence of type {stanza.type} is for somebody")
 
@@ -85,10 +84,7 @@ class Presences:
     def lost(self, session):
         """A session has ended, whether it said good-bye or not (§4.5.2)."""
         full = session.jid
-        was_available = full in self.last
         self.go(full, Stanza("presence", type="unavailable", sender=full))
-        if was_available:
-            self.hub.tell("unavailable", session)
 
     def direct(self, stanza, origin):
         """Guard: remembers to whom a resource shows itself directly, to tell them when it leaves (§4.6.3)."""

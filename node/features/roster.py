@@ -286,7 +286,6 @@ class Rosters:
         saving.push()
         if removed:
             self.hub.tell("contact removed", owner, old)
-        self.hub.tell("roster", owner, contact)
         return
 
 

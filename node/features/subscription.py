@@ -184,7 +184,6 @@ class Subscriptions:
             self.hub.route(stanza)
         if saving:
             saving.push()
-            self.hub.tell("roster", owner, contact)
         if stanza.type == "subscribed" and routed:
             self.presence.show(owner, contact)  # §3.1.5
 
@@ -230,7 +229,6 @@ class Subscriptions:
                 session.deliver(stanza)
         if saving:
             saving.push()
-            self.hub.tell("roster", owner, contact)
         if stanza.type == "subscribe" and new.seen:
             # §3.1.3 and §3.4.2: he is a subscriber already, or he was approved in advance.
             self.hub.route(Stanza("presence", type="subscribed", sender=owner, to=contact))

@@ -126,7 +126,6 @@ class Hub:
     def bind(self, session: Session) -> None:
         """A session has got its address."""
         self.sessions.setdefault(session.jid.bare, {})[session.jid] = session
-        self.tell("bound", session)
 
     def unbind(self, session: Session) -> None:
         """A session has ended. Another that has taken over its address stays."""

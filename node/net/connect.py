@@ -3,8 +3,10 @@
 import asyncio
 import socket
 
-from node.net.connection import UNSENT, Connection, Owner, Turn, tune
+from node.net.connection import UNSENT, Connection, Owner
+from node.net.tcp import tune
 from node.net.tls import words
+from node.net.turn import Turn
 
 
 async def connect(

@@ -4,7 +4,6 @@ This is where every message passes twice, so there are no transports, tasks or f
 calls a method when the socket is ready, and that method calls the owner.
 """
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -12,8 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from node.net.deadlines import Deadlines
+from node.net.tcp import peer_of
 from node.net.tls import refusal, words
+from node.net.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +22,6 @@ READ_IN_TURN = 65536  # then it is the others' turn: a flood from one peer delay
 SEND = 65536  # four TLS records: encrypting more before the socket is full would be for nothing
 UNSENT = 1 << 20  # a reader that is a mebibyte behind is not reading
 FRUITLESS = 1000  # wake-ups in a row without data: a TLS peer that floods with key updates, or sends a byte a time
-GRACE = 5.0  # seconds in which a closing connection has to take the rest and close, too
-
-# Two minutes without Wi-Fi are survived, a phone that has gone is noticed in about five.
-KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 180),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 180_000),  # ms that sent bytes may stay unconfirmed
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # we coalesce per turn ourselves
-)
 
 # What a connection is about. The order counts: from CLOSING on, nothing is read or written for the owner.
 OPEN, BEFORE_TLS, HANDSHAKE, CLOSING, CLOSED = range(5)
@@ -49,34 +38,6 @@ class Owner(Protocol):
 
     def closed(self, reason: str) -> None:
         """The connection has ended, for this reason in words. Once, last of all, in a turn of its own."""
-
-
-class Turn:
-    """What the connections of one loop share: who has written in this turn, and who is about to close."""
-
-    __slots__ = ("closing", "dirty", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop):
-        self.loop = loop
-        self.dirty: list[Connection] = []
-        self.closing = Deadlines(loop, GRACE, Connection.abort)
-
-    async def goodbyes(self, timeout: float) -> None:
-        """Waits until those who are closing have closed, for that many seconds at most: at the end of the node."""
-        end = self.loop.time() + timeout
-        while len(self.closing) and self.loop.time() < end:
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0)  # their owners are told in a turn of its own
-
-    def flush(self) -> None:
-        """Sends what was written in this turn. Called by the loop, after all who had something to read."""
-        dirty, self.dirty = self.dirty, []
-        for connection in dirty:
-            try:
-                connection._flush()
-            except Exception:
-                # Their bug, not the other connections' trouble.
-                log.exception("%s: what follows a send failed", connection.peer_address[0])
 
 
 class Connection:
@@ -121,7 +82,7 @@ class Connection:
         peer_address: tuple[str, int] | None = None,
     ):
         self.owner = owner
-        self.peer_address = peer_address or _peer(sock)
+        self.peer_address = peer_address or peer_of(sock)
         """(host, port) of the other side; a mapped IPv4 address as IPv4."""
         self.tls: ssl.SSLSocket | None = None
         """The TLS socket, once `start_tls` has begun."""
@@ -328,7 +289,7 @@ class Connection:
             turn.loop.call_soon(turn.flush)
         turn.dirty.append(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         self._dirty = False
         if not self._blocked and self._phase not in (HANDSHAKE, CLOSED):
             self._send()
@@ -461,21 +422,3 @@ class Connection:
         self.unsent = 0
         loop.call_soon(self.owner.closed, reason)
         self.owner = None  # type: ignore[assignment]  # the owner holds us: leave no cycle behind
-
-
-def tune(sock: socket.socket) -> None:
-    """Sets what every connection has; Linux passes it on from a listening socket to those it accepts."""
-    for level, option, value in KEEPALIVE:
-        sock.setsockopt(level, option, value)
-
-
-def _peer(sock: socket.socket) -> tuple[str, int]:
-    try:
-        return plain_address(sock.getpeername())
-    except OSError:
-        return "", 0  # it has gone already; the first read will tell
-
-
-def plain_address(address: tuple) -> tuple[str, int]:
-    """(host, port) of a socket address; IPv4 that came to an IPv6 socket reads as IPv4."""
-    return address[0].removeprefix("::ffff:"), address[1]

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from node.net.connection import plain_address, tune
+from node.net.tcp import plain_address, tune
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,11 @@ from functools import lru_cache
 from xml.parsers import expat
 from xml.parsers.expat import errors as expat_errors
 
-from node.base.element import SEPARATOR, STREAMS, XML, E, Element, escape_attribute, read
+from node.base.element import SEPARATOR, STREAMS, E, escape_attribute, read
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import JidError, parse
 from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, Stanza
+from node.stream.events import LANG, Closing, Event, Opening, Refused, fault_of
 
 BEFORE_LOGIN_LIMIT = 10_000  # bytes of an element; RFC 6120 §13.12 forbids less, a stranger needs no more
 CLIENT_LIMIT = 256 * 1024  # bytes; an avatar or a large form fits, and a Pi can hold a hundred at a time
@@ -37,7 +38,6 @@ RENEW_LIMIT = 256 * 1024  # bytes after which a parser is replaced: what it has 
 SPARE_LIMIT = 4  # parsers kept for the next in need, one for each header; nearly all clients have the same one
 
 _STREAM_ROOT = f"{STREAMS}{SEPARATOR}stream"
-_LANG = f"{XML}{SEPARATOR}lang"
 # RFC 3986 §2. ElementTree gives up at a '}' in a namespace, lxml at a '>': a stanza would end their users' streams.
 _is_uri = re.compile(r"[!#-;=?-\[\]_a-z~]+\Z").match
 # A tag that expat has already accepted; possessive, so that 8 KiB of white space in it cost nothing.
@@ -51,42 +51,6 @@ _CONDITIONS = {
 }
 
 _CONTENT = (CLIENT, SERVER)
-_IQ_TYPES = frozenset(("get", "set", "result", "error"))
-_MESSAGE_TYPES = frozenset(("chat", "normal", "groupchat", "headline", "error"))
-_PRESENCE_TYPES = frozenset(("unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"))
-
-
-class Opening:
-    """The header of the peer's stream (RFC 6120 §4.7), as it was written."""
-
-    __slots__ = ("id", "lang", "ns", "sender", "to", "version")
-
-    def __init__(self, attrs: dict[str, str], ns: str):
-        self.ns = ns
-        self.to = attrs.get("to")
-        self.sender = attrs.get("from")
-        self.id = attrs.get("id")
-        self.version = attrs.get("version")
-        self.lang = attrs.get(_LANG)
-
-
-class Closing:
-    """The peer has closed its stream."""
-
-    __slots__ = ()
-
-
-class Refused:
-    """A stanza that is well-formed and yet wrong (RFC 6120 §8): its sender hears `error`, the stream goes on."""
-
-    __slots__ = ("error", "stanza")
-
-    def __init__(self, stanza: Stanza, error: StanzaError):
-        self.stanza = stanza
-        self.error = error
-
-
-Event = Opening | Stanza | Refused | Element | Closing | StreamError
 
 
 class Framing:
@@ -402,7 +366,7 @@ class _Reader:
         attrs = self.root_attrs
         stanza.type = attrs.get("type")
         stanza.id = attrs.get("id")
-        stanza.lang = attrs.get(_LANG)
+        stanza.lang = attrs.get(LANG)
         sender = attrs.get("from")
         if sender is not None:
             try:
@@ -415,28 +379,8 @@ class _Reader:
                 stanza.to = parse(to)
             except JidError as error:
                 return Refused(stanza, StanzaError("jid-malformed", str(error)))
-        fault = StanzaError("bad-request", "a namespace that is no URI") if self.odd else _fault(stanza)
+        fault = StanzaError("bad-request", "a namespace that is no URI") if self.odd else fault_of(stanza)
         return Refused(stanza, fault) if fault else stanza
-
-
-def _fault(stanza: Stanza) -> StanzaError | None:
-    """What RFC 6120 §8.1-8.2 and RFC 6121 §4.7.1 say that this stanza must not be."""
-    if stanza.name == "message":
-        if stanza.type not in _MESSAGE_TYPES:
-            stanza.type = None  # RFC 6121 §5.2.2: a type that is not understood is `normal`
-        return None
-    if stanza.name == "presence":
-        if stanza.type is not None and stanza.type not in _PRESENCE_TYPES:
-            return StanzaError("bad-request", "an unknown type of presence")
-        return None
-    if stanza.id is None:
-        return StanzaError("bad-request", "an iq needs an id")
-    if stanza.type not in _IQ_TYPES:
-        return StanzaError("bad-request", "an iq is get, set, result or error")
-    count = len(stanza.kinds)
-    if (count != 1 and stanza.type in ("get", "set")) or (count > 1 and stanza.type == "result"):
-        return StanzaError("bad-request", "an iq asks one thing")
-    return None
 
 
 def _client_kind(kind: str) -> str:

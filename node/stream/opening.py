@@ -7,7 +7,7 @@ from node.base.element import STREAMS, Element, escape_attribute, write
 from node.base.errors import StreamError
 from node.base.jid import Jid, JidError, parse
 from node.base.stanza import SERVER
-from node.stream.framing import Opening
+from node.stream.events import Opening
 
 DIALBACK = "jabber:server:dialback"
 CLOSE = b"</stream:stream>"

@@ -25,16 +25,3 @@ def test_what_is_no_date_is_refused(text):
 
 def test_a_time_is_written_in_utc():
     assert stamp.format(1795356131.9) == "2026-11-22T14:02:11Z"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("PT1S", 1), ("PT5M", 300), ("P1DT1H", 90000), ("PT0.5S", 0.5), ("P7D", 604800)]
-)
-def test_a_duration_is_read(text, seconds):
-    assert stamp.parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "P", "PT", "1S", "PT1X", "-PT1S"])
-def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(ValueError):
-        stamp.parse_duration(text)

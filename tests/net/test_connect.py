@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from node.net.connect import connect
-from node.net.connection import Turn
+from node.net.turn import Turn
 
 DEADLINE = 10
 

@@ -12,7 +12,8 @@ import pytest
 
 from node.net import certificate, tls
 from node.net import connection as module
-from node.net.connection import Connection, Turn
+from node.net.connection import Connection
+from node.net.turn import Turn
 
 DEADLINE = 10  # seconds that anything here may take
 BIG = bytes(range(256)) * 16384  # 4 MiB: more than the kernel buffers of a socket hold
@@ -374,7 +375,7 @@ def test_last_words_reach_one_who_is_still_talking(play):
 
 
 def test_one_who_does_not_close_is_cut_off_in_time(play, monkeypatch):
-    monkeypatch.setattr(module, "GRACE", 0.05)
+    monkeypatch.setattr("node.net.turn.GRACE", 0.05)
 
     async def scene(stage):
         stage.turn = Turn(asyncio.get_running_loop())

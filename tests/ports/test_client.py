@@ -12,10 +12,11 @@ import pytest
 
 from node.base.jid import parse
 from node.net import certificate
-from node.net.connection import Turn
 from node.net.tls import Identity, end_point
+from node.net.turn import Turn
 from node.ports.administration import requests
-from node.ports.client import RESOURCES_LIMIT, ClientPort
+from node.ports.client import ClientPort
+from node.ports.client.session import RESOURCES_LIMIT
 from node.ports.limits import Options
 
 DEADLINE = 5

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from node.base.element import Element
 from node.base.errors import StreamError
 from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, Stanza
+from node.stream.events import Closing, Opening, Refused
 from node.stream.framing import (
     ATTRIBUTES_LIMIT,
     CLIENT_LIMIT,
@@ -16,10 +17,7 @@ from node.stream.framing import (
     ELEMENTS_LIMIT,
     NAMESPACES_LIMIT,
     TOKEN_LIMIT,
-    Closing,
     Framing,
-    Opening,
-    Refused,
     _Reader,
     _spares,
 )

@@ -18,11 +18,11 @@ from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid, parse
 from node.base.stanza import Stanza
 from node.hub.hub import Hub
-from node.net.connection import Turn
 from node.net.deadlines import Deadlines
 from node.net.dns import Resolver
 from node.net.listener import Listener, Strangers
 from node.net.tls import Identity
+from node.net.turn import Turn
 from node.ports.dialback import Secret
 from node.ports.link.incoming import Incoming
 from node.ports.link.outbox import Outbox

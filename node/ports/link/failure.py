@@ -2,7 +2,7 @@
 
 from node.base.element import STREAMS, Element
 from node.base.errors import STREAMS_NS, StanzaError
-from node.stream.framing import Event
+from node.stream.events import Event
 
 NOT_FOUND = "remote-server-not-found"
 TIMEOUT = "remote-server-timeout"

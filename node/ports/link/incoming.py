@@ -22,7 +22,8 @@ from node.ports import dialback
 from node.ports.limits import Throttle
 from node.ports.link.failure import LinkError, told
 from node.ports.link.outgoing import LIMITS_NS, SASL_NS, TLS_NS, end_when_silent
-from node.stream.framing import SERVER_LIMIT, Closing, Event, Framing, Opening, Refused
+from node.stream.events import Closing, Event, Opening, Refused
+from node.stream.framing import SERVER_LIMIT, Framing
 from node.stream.opening import check, features, header, last_words, new_stream_id
 
 if TYPE_CHECKING:

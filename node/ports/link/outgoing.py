@@ -21,7 +21,8 @@ from node.net.connect import connect
 from node.net.connection import Connection
 from node.ports import dialback
 from node.ports.link.failure import NOT_FOUND, LinkError, Unreachable, distrusted, not_found, silent, told
-from node.stream.framing import Closing, Event, Framing, Opening, Refused
+from node.stream.events import Closing, Event, Opening, Refused
+from node.stream.framing import Framing
 from node.stream.opening import header, last_words
 
 if TYPE_CHECKING:

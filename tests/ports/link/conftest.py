@@ -12,8 +12,8 @@ from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.hub.hub import Hub
 from node.net import certificate, dns
-from node.net.connection import Turn
 from node.net.tls import Identity
+from node.net.turn import Turn
 from node.ports.dialback import Secret
 from node.ports.link import Links, Options, Peer, way
 

@@ -1,4 +1,4 @@
-"""Where clients come in: a stream that is secured, logged in and bound, and then a session (RFC 6120).
+"""One client: a stream that is secured, logged in and bound, and then a session (RFC 6120).
 
 What is allowed now is the method that waits: `_opening`, `_before_tls`, `_before_login`, `_judging`,
 `_before_bind`, `_stanzas`. STARTTLS is required on one port; on the other TLS comes first (XEP-0368).
@@ -7,98 +7,33 @@ What is allowed now is the method that waits: `_opening`, `_before_tls`, `_befor
 import logging
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from node.base.element import E, Element, write
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid, JidError, make
 from node.base.stanza import CLIENT, Stanza, new_id
-from node.hub.accounts import Attempts
-from node.hub.hub import Hub
 from node.hub.store import StoreError
-from node.net.connection import Connection, Turn
-from node.net.deadlines import Deadlines
-from node.net.listener import Listener, Strangers, network
-from node.net.memory import Crowd
-from node.net.tls import Identity
-from node.ports.limits import Options, Throttle
+from node.net.connection import Connection
+from node.net.listener import Listener, network
+from node.ports.limits import Throttle
 from node.stream import opening, sasl
-from node.stream.framing import CLIENT_LIMIT, Closing, Event, Framing, Opening, Refused
+from node.stream.events import Closing, Event, Opening, Refused
+from node.stream.framing import CLIENT_LIMIT, Framing
+
+if TYPE_CHECKING:
+    from node.ports.client import ClientPort
 
 log = logging.getLogger("hobnode")
 
 TLS_NS = "urn:ietf:params:xml:ns:xmpp-tls"
 BIND_NS = "urn:ietf:params:xml:ns:xmpp-bind"
-SESSION_NS = "urn:ietf:params:xml:ns:xmpp-session"
-BINDING_NS = "urn:xmpp:sasl-cb:0"
-LIMITS_NS = "urn:xmpp:stream-limits:0"
 LIMIT_EXCEEDED_NS = "urn:xmpp:errors"
 
 LOGIN_DEADLINE = 30  # seconds from the first byte to a bound resource; the slowest phone takes five
 TRIES = 3  # wrong passwords on one stream; a person mistypes twice
 LANG_LIMIT = 35  # characters (RFC 5646 §4.4.1) of what is put into every stanza, however small that is
 RESOURCES_LIMIT = 10  # sessions of one account; each costs memory and a copy of every message
-
-
-class ClientPort:
-    """The listeners for clients, and what their sessions share."""
-
-    def __init__(self, hub: Hub, options: Options, identity: Identity, turn: Turn):
-        self.hub = hub
-        self.rate = options.rate
-        self.identity = identity
-        self.turn = turn
-        self.waiting = Deadlines(hub.loop, LOGIN_DEADLINE, Client.too_slow)
-        self.strangers = Strangers()
-        self.attempts = Attempts()
-        self.connected: set[Client] = set()
-        self.crowd = Crowd(hub.loop)
-        self.listeners: list[Listener] = []
-        for at in ("self", "host"):
-            hub.on_iq("set", "session", SESSION_NS, lambda iq, origin: iq.reply(), at=at)
-
-    def listen(self, address: str, port: int, *, direct_tls: bool) -> Listener:
-        """Opens a port. Raises ListenError."""
-
-        def accept(sock: socket.socket, peer: tuple[str, int]) -> None:
-            self.connected.add(Client(self, sock, peer, listener, direct_tls))
-            self.crowd.count(len(self.connected))
-
-        listener = Listener(self.hub.loop, address, port, accept, self.strangers)
-        self.listeners.append(listener)
-        return listener
-
-    def offer(self, client: "Client") -> list[Element]:
-        """The stream features of this moment (RFC 6120 §4.3.2, XEP-0440, XEP-0478)."""
-        if client.connection.tls is None:
-            return [E("starttls", TLS_NS, E("required"))]
-        limits = E("limits", LIMITS_NS, E("max-bytes", None, str(client.framing.limit)))
-        if client.user:
-            return [
-                E("bind", BIND_NS),
-                E("session", SESSION_NS, E("optional")),
-                E("ver", "urn:xmpp:features:rosterver"),
-                E("sub", "urn:xmpp:features:pre-approval"),
-                self.hub.need("caps").element("host"),
-                limits,
-            ]
-        binding = client.end_point is not None
-        names = sasl.mechanisms(encrypted=True, binding=binding)
-        offered = [E("mechanisms", sasl.NS, *(E("mechanism", None, name) for name in names)), limits]
-        if binding:
-            kinds = (E("channel-binding", None, type=kind) for kind in sasl.BINDINGS)
-            offered.insert(1, E("sasl-channel-binding", BINDING_NS, *kinds))
-        return offered
-
-    def stop_listening(self) -> None:
-        for listener in self.listeners:
-            listener.close()
-        self.listeners.clear()
-
-    def close(self) -> None:
-        """Says goodbye to everybody."""
-        self.stop_listening()
-        for client in list(self.connected):
-            client.close(StreamError("system-shutdown"))
 
 
 class Client:
@@ -124,7 +59,7 @@ class Client:
     _expect: "Callable[[Client, Event], None]"  # not bound: that would be a circle, which only the collector frees
 
     def __init__(
-        self, port: ClientPort, sock: socket.socket, peer: tuple[str, int], listener: Listener, direct_tls: bool
+        self, port: "ClientPort", sock: socket.socket, peer: tuple[str, int], listener: Listener, direct_tls: bool
     ):
         self.port = port
         self.framing = Framing()

@@ -1,0 +1,32 @@
+"""What every TCP socket of the node has: options, and an address that people can read."""
+
+import socket
+
+# Two minutes without Wi-Fi are survived, a phone that has gone is noticed in about five.
+KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 180),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 180_000),  # ms that sent bytes may stay unconfirmed
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # we coalesce per turn ourselves
+)
+
+
+def tune(sock: socket.socket) -> None:
+    """Sets what every connection has; Linux passes it on from a listening socket to those it accepts."""
+    for level, option, value in KEEPALIVE:
+        sock.setsockopt(level, option, value)
+
+
+def peer_of(sock: socket.socket) -> tuple[str, int]:
+    """(host, port) of the other side."""
+    try:
+        return plain_address(sock.getpeername())
+    except OSError:
+        return "", 0  # it has gone already; the first read will tell
+
+
+def plain_address(address: tuple) -> tuple[str, int]:
+    """(host, port) of a socket address; IPv4 that came to an IPv6 socket reads as IPv4."""
+    return address[0].removeprefix("::ffff:"), address[1]
