@@ -19,6 +19,7 @@ NEEDS = ("disco", "access", "followers")
 NS = "http://jabber.org/protocol/commands"
 
 LIFETIME = 300.0  # seconds that a form may lie open (AH-9)
+OWN_LIMIT = 10  # forms open before one person, whose oldest then gives way; nobody fills in more at a time
 LIMIT = 100  # forms open at once in the whole node, a few KiB each; the oldest gives way
 ENDED = 100  # sessions remembered as over, to say "expired" and not "never heard of"
 
@@ -114,7 +115,10 @@ class Commands:
     def show(self, iq, command, session):
         name = new_id()
         self.forget()
-        if len(self.sessions) >= LIMIT:
+        own = [name for name, each in self.sessions.items() if each.asker.bare == iq.sender.bare]
+        if len(own) >= OWN_LIMIT:
+            self.end(own[0])
+        elif len(self.sessions) >= LIMIT:
             self.end(next(iter(self.sessions)))
         self.sessions[name] = session
         session.shown = True

@@ -215,6 +215,14 @@ def test_ah_9_open_forms_are_bounded(ann):
     assert "Lamp is on." in run(ann, sessionid=last, inner=submit(lamp="1"))
 
 
+def test_ah_9_one_person_pushes_out_his_own_forms_only(hub, ann, ben):
+    hub.need("access").control.accounts.add(ben.jid.bare)
+    first = session(run(ann))
+    for _ in range(100):
+        run(ben)
+    assert "Lamp is on." in run(ann, sessionid=first, inner=submit(lamp="1"))
+
+
 def test_a_follower_may_not_set_and_the_log_tells(ben, board, caplog):
     assert "<error type='cancel'><forbidden" in run(ben, inner=submit(lamp="1"))
     assert board.written == []
