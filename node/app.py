@@ -36,6 +36,7 @@ FEATURES = (
     "disco",
     "caps",
     "blocking",  # before all that looks at stanzas: whom we block is not there
+    "carbons",  # right behind: it has a forged copy begin its way anew, for nobody whom we block
     "roster",
     "subscription",
     "presence",
@@ -45,6 +46,9 @@ FEATURES = (
     "time",
     "last",
     "vcard",
+    "contact",
+    "register",
+    "reporting",
 )
 
 FACES = (

@@ -37,7 +37,10 @@ SAID = (
     "<iq type='set' id='i'><query xmlns='jabber:iq:roster'><item jid='%s' subscription='remove'/></query></iq>",
     "<iq type='get' id='i'><blocklist xmlns='urn:xmpp:blocking'/></iq>",
     "<iq type='set' id='i'><block xmlns='urn:xmpp:blocking'><item jid='%s'/></block></iq>",
+    "<iq type='set' id='i'><block xmlns='urn:xmpp:blocking'><item jid='%s'>"
+    "<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block></iq>",
     "<iq type='set' id='i'><unblock xmlns='urn:xmpp:blocking'/></iq>",
+    "<iq type='set' id='i'><enable xmlns='urn:xmpp:carbons:2'/></iq>",
 )
 
 

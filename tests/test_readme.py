@@ -10,6 +10,7 @@ import pytest
 
 from node import config
 from node.cli import main
+from node.features import contact
 from node.ports import limits
 from node.things import access
 from tests.test_floors import CLONE
@@ -79,6 +80,7 @@ def test_every_option_is_in_the_table():
         ("[access]", access.Options),
         ('[federation.peers."NAME"]', config.Peer),
         ("[limits]", limits.Options),
+        ("[contact]", contact.Options),
     ):
         named = {name for where, name in said if where == table}
         assert named == {field.name for field in dataclasses.fields(options)}

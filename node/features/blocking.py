@@ -114,6 +114,7 @@ class Blocking:
             self.presence.withdraw(owner, follower)
         self.presence.leave_blocked(owner)
         self._answer(iq, E("block", NS, *(E("item", None, jid=jid) for jid in wanted)))
+        self.hub.tell("blocked", owner, iq.payload)  # whoever reads more in it than we do (XEP-0377)
 
     async def unblock(self, iq, origin):
         owner = iq.sender.bare

@@ -24,7 +24,7 @@ def setup(hub, options):
 class Caps:
     def __init__(self, hub):
         self.hub = hub
-        self.known: dict[str, tuple[tuple[int, int], str]] = {}  # by place: its size, and the hash
+        self.known: dict[str, tuple[tuple[int, ...], str]] = {}  # by place: its size, and the hash
 
     def element(self, at: str = "host") -> Element:
         """The `<c/>` for presences and stream features of the `host`, an `account` or a `thing`."""
@@ -33,11 +33,12 @@ class Caps:
     def version(self, at: str) -> str:
         """The hash of what `disco` tells there (XEP-0115 §5.1)."""
         identities, features = self.hub.identities[at], self.hub.features[at]
-        size = len(identities), len(features)  # both only ever grow
+        forms = self.hub.need("disco").forms[at]
+        size = len(identities), len(features), len(forms)  # all only ever grow
         known = self.known.get(at)
         if known is None or known[0] != size:
             with_lang = [(category, type, "", name) for category, type, name in identities]
-            known = self.known[at] = size, verification(with_lang, features)
+            known = self.known[at] = size, verification(with_lang, features, forms)
         return known[1]
 
     def is_current(self, node: str, at: str) -> bool:

@@ -1,5 +1,6 @@
 """XEP-0030: Service Discovery: what the server, its accounts and its things are and can do."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 
@@ -32,6 +33,7 @@ class Disco:
     def __init__(self, hub):
         self.hub = hub
         self.nodes: dict[tuple[str, str], tuple[Children, Children]] = {}
+        self.forms: dict[str, list[Element]] = defaultdict(list)
         self.is_alias: Callable[[str, str], bool] = lambda node, at: False
 
     def on_node(self, node: str, info: Children, items: Children, at: str) -> None:
@@ -41,6 +43,10 @@ class Disco:
         StanzaError.
         """
         self.nodes[at, node] = info, items
+
+    def extend(self, form: Element, at: str = "host") -> None:
+        """Adds a form to what is told of the `host`, an `account` or a `thing` (XEP-0128); one of each FORM_TYPE."""
+        self.forms[at].append(form)
 
     def alias(self, is_alias: Callable[[str, str], bool]) -> None:
         """Says which nodes (node, at) are other names of no node at all (XEP-0115 §6.2)."""
@@ -55,12 +61,13 @@ class Disco:
         return iq.reply(E("query", INFO, *children, node=node))
 
     def describe(self, at: str) -> list[Element]:
-        """The identities and features of the `host`, an `account` or a `thing`."""
+        """The identities, features and forms of the `host`, an `account` or a `thing`."""
         identities = [
             E("identity", None, category=category, type=type, name=name or None)
             for category, type, name in self.hub.identities[at]
         ]
-        return identities + [E("feature", None, var=feature) for feature in self.hub.features[at]]
+        features = [E("feature", None, var=feature) for feature in self.hub.features[at]]
+        return identities + features + self.forms[at]
 
     def items(self, at, iq, origin):
         """§4: what belongs to it."""

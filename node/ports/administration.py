@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from node.base.errors import StreamError
 from node.base.jid import make
+from node.hub import people
 from node.hub.accounts import AccountError
 from node.hub.hub import Hub
 from node.hub.store import StoreError
@@ -48,31 +48,19 @@ class Desk:
     async def change(self, request: dict[str, Any]) -> str:
         address = self._address(request)
         await self._changed(address, self.hub.accounts.set_password(address.local, request["password"]))
-        self._log_out(address, StreamError("reset", "the password was changed"))
+        people.password_changed(self.hub, address)
         return address
 
     async def remove(self, request: dict[str, Any]) -> str:
         address = self._address(request)
         await self._changed(address, self.hub.accounts.remove(address.local))
-        # The sessions first: one that ends has its contacts told, and so the roster read.
-        self._log_out(address, StreamError("not-authorized", "the account has been removed"))
-        self.hub.tell("removed", address)  # features forget what they keep of it
-        try:
-            await self.hub.store.accounts.committed()
-            await self.hub.store.archive.committed()
-        except StoreError as error:
-            raise Refused(str(error)) from error
-        return address
+        return await self._changed(address, people.forget(self.hub, address))
 
     async def people(self, request: dict[str, Any]) -> list[str]:
         return [make(name, self.hub.host) for name in self.hub.accounts.names()]
 
     async def things(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [_described(thing) for thing in self.hub.things.values()]
-
-    def _log_out(self, address, error: StreamError) -> None:
-        for session in list(self.hub.sessions.get(address, {}).values()):
-            session.close(error)
 
     def _address(self, request: dict[str, Any]):
         try:

@@ -568,6 +568,18 @@ def test_a_removed_account_is_hung_up_on(connect, run, hub):
     run(talk())
 
 
+def test_who_removes_the_own_account_hears_that_it_is_done_and_then_the_end(connect, run, hub):
+    async def talk():
+        ann = await in_session(connect)
+        ann.says("<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+        result, _, end = (await ann.is_hung_up_on()).partition("<stream:error>")
+        assert "type='result'" in result and "id='r'" in result
+        assert "<not-authorized" in end and end.endswith("</stream:stream>")
+
+    run(talk())
+    assert not hub.accounts.exists("ann")
+
+
 def test_at_shutdown_everybody_hears_it(connect, run, port):
     async def talk():
         ann = await in_session(connect)
