@@ -6,6 +6,7 @@ import hmac
 import secrets
 
 import pytest
+from slixmpp.util.sasl import client as client_side
 
 from node.stream import sasl
 from node.stream.sasl import Keys, Plain, SaslFailure, Scram, decode, derive, encode, prepare_password, start
@@ -439,8 +440,6 @@ def test_a_password_that_cannot_be_typed_or_is_too_long(password):
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"])
 def test_slixmpp_logs_in(mechanism):
-    client_side = pytest.importorskip("slixmpp.util.sasl.client")
-
     def credentials(required, optional):
         given = {"username": b"romeo", "password": b"pencil", "authzid": b"romeo@hub.local"}
         return {name: given.get(name, b"") for name in required | optional}
