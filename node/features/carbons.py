@@ -24,7 +24,6 @@ _BODY = kind("body", CLIENT)
 _PRIVATE = kind("private", NS)
 _NO_COPY = kind("no-copy", "urn:xmpp:hints")
 _ROOM = kind("x", MUC)
-_WRAPPERS = {kind("received", NS), kind("sent", NS)}
 # What makes an instant message of one without a body, whatever it is called.
 _PAYLOADS = {
     "urn:xmpp:receipts",
@@ -39,8 +38,6 @@ def setup(hub, options):
     hub.advertise(NS, RULES)  # on the domain alone: §3
     hub.on_iq("set", "enable", NS, carbons.enable, at="self")
     hub.on_iq("set", "disable", NS, carbons.disable, at="self")
-    for way in ("leaving", "arriving"):
-        hub.guard(way, "message", carbons.unwrap)
     hub.watch("leaving", "message", carbons.left)
     hub.watch("arriving", "message", carbons.came)
     hub.on("unbound", carbons.ended)
@@ -139,16 +136,6 @@ class Carbons:
                 session.deliver(wrapper.copy(to=full))
 
     # Who else says that he copies
-
-    def unwrap(self, message, origin):
-        """Guard: a copy that is not by us is just a message, without what some clients would believe (S3)."""
-        if _WRAPPERS.isdisjoint(message.kinds):
-            return False
-        children = [child for child in message.children if kind(child.name, child.ns or "") not in _WRAPPERS]
-        plain = Stanza("message", *children, type=message.type, to=message.to, sender=message.sender, id=message.id)
-        plain.lang = message.lang
-        self.hub.route(plain, origin)
-        return True
 
 
 def is_conversation(message: Stanza, way: str) -> bool:

@@ -1,4 +1,4 @@
-"""What only we may say of a stanza is taken out of what comes from outside (security: S5, S7).
+"""What only we may say of a stanza is taken out of what comes from outside (security: S3, S5, S7).
 
 Receivers believe a delay stamped by their server, or an id that it gave, because it comes through their server.
 """
@@ -12,6 +12,8 @@ AUTHORITY = {
     kind("delay", "urn:xmpp:delay"): "from",  # XEP-0203
     kind("x", "jabber:x:delay"): "from",  # XEP-0091, which some clients still read
     STANZA_ID: "by",
+    kind("received", "urn:xmpp:carbons:2"): None,  # XEP-0280 §11: in whosever name, a copy is made by us only
+    kind("sent", "urn:xmpp:carbons:2"): None,
 }
 
 
@@ -35,9 +37,11 @@ def honest(stanza: Stanza, host: Jid) -> Stanza:
 
 def _is_ours(child: Element, sender: Jid | None, host: Jid) -> bool:
     key = kind(child.name, child.ns or "")
-    attribute = AUTHORITY.get(key)
-    if attribute is None:
+    if key not in AUTHORITY:
         return False
+    attribute = AUTHORITY[key]
+    if attribute is None:
+        return True
     try:
         authority = parse(child.get(attribute) or "")
     except JidError:
