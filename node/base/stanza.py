@@ -173,6 +173,19 @@ class Stanza:
         other._tails = self._tails if same else {}
         return other
 
+    def plus(self, key: str, xml: bytes) -> "Stanza":
+        """The same stanza with one more child at its end: `key` is its kind, `xml` its bytes with all namespaces that
+        they need. No tree is built: 1 us."""
+        other = self.copy()
+        other.kinds = (*self.kinds, key)
+        other._tails = {}
+        if self._scope:
+            other._inner = self._inner + xml
+            other._children = None
+        else:  # one of ours
+            other._children = [*self.children, read(xml)]
+        return other
+
     def to_bytes(self, ns: str) -> bytes:
         """The stanza for a stream whose content namespace is `ns` (CLIENT or SERVER)."""
         tail = self._tails.get(ns)

@@ -35,7 +35,7 @@ ASK_DEADLINE = 10  # seconds for somebody else's answer to our question
 
 Answer = Stanza | None
 Handler = Callable[[Stanza, Any], "Answer | Awaitable[Answer]"]
-Guard = Callable[[Stanza, Any], bool | None]
+Guard = Callable[[Stanza, Any], "bool | Stanza | None"]
 Watcher = Callable[[Stanza, Any], None]
 
 
@@ -102,7 +102,7 @@ class Hub:
     def guard(self, way: str, name: str, guard: Guard) -> None:
         """Stands on the way of stanzas `leaving` an account or `arriving` at an account or thing.
 
-        It returns True to stop one silently, and raises StanzaError to refuse it.
+        It returns True to stop one silently, a stanza that goes on in its stead, and raises StanzaError to refuse it.
         """
         self._guards[way, name].append(guard)
 
@@ -149,18 +149,21 @@ class Hub:
 
     # The way of a stanza
 
-    def route(self, stanza: Stanza, origin: Any = None) -> None:
+    def route(self, stanza: Stanza, origin: Any = None) -> "asyncio.Task[None] | None":
         """Passes a stanza on. `origin` is the session or link that it came in by, None for the node itself.
 
-        `sender` is the true one by now: the port has stamped or checked it.
+        `sender` is the true one by now: the port has stamped or checked it. Returns what is still at work on it,
+        when a handler has to wait.
         """
         try:
             if origin is not None:
                 stanza = honest(stanza, self.host)
             sender = stanza.sender
-            ours = origin is not None and sender is not None and sender.domain == self.host
-            if ours and self._stopped("leaving", stanza, origin):
-                return
+            if origin is not None and sender is not None and sender.domain == self.host:
+                passed = self._passed("leaving", stanza, origin)
+                if passed is None:
+                    return None
+                stanza = passed
             to = stanza.to
             if to is None:
                 self._handle("self", stanza, origin)
@@ -169,36 +172,44 @@ class Hub:
                     raise StanzaError("remote-server-not-found", "this node does not talk to other servers")
                 self.remote(stanza, origin)
             elif not to.local:
-                self._at("host", stanza, origin)
+                return self._at("host", stanza, origin)
             elif to.bare in self.things:
-                if not self._stopped("arriving", stanza, origin):
-                    self._at("thing", stanza, origin)
+                passed = self._passed("arriving", stanza, origin)
+                if passed is not None:
+                    return self._at("thing", passed, origin)
             elif self.accounts.exists(to.local):
-                if not self._stopped("arriving", stanza, origin):
-                    self._at_account(stanza, origin)
+                passed = self._passed("arriving", stanza, origin)
+                if passed is not None:
+                    return self._at_account(passed, origin)
             else:
-                self.nobody(stanza, origin)
+                return self.nobody(stanza, origin)
         except Exception as error:
             self.refuse(stanza, _as_stanza_error(stanza, error))
+        return None
 
-    def _stopped(self, way: str, stanza: Stanza, origin: Any) -> bool:
+    def _passed(self, way: str, stanza: Stanza, origin: Any) -> Stanza | None:
+        """What has passed the guards of a way, None when one has stopped it."""
         key = way, stanza.name
         for guard in self._guards[key]:
-            if guard(stanza, origin):
-                return True
+            verdict = guard(stanza, origin)
+            if verdict:
+                if verdict is True:
+                    return None
+                stanza = verdict
         for watcher in self._watchers[key]:
             watcher(stanza, origin)
-        return False
+        return stanza
 
-    def _at(self, at: str, stanza: Stanza, origin: Any) -> None:
+    def _at(self, at: str, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         if stanza.name != "iq":
             self._handle(at, stanza, origin)
         elif stanza.type in ("get", "set"):
-            self._ask_handler(at, stanza, origin)
+            return self._ask_handler(at, stanza, origin)
         else:
             self._answered(stanza)
+        return None
 
-    def _at_account(self, stanza: Stanza, origin: Any) -> None:
+    def _at_account(self, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         to = stanza.to
         assert to is not None
         if stanza.name == "message":
@@ -216,7 +227,8 @@ class Hub:
         else:
             own = stanza.sender is not None and stanza.sender.bare == to
             at = "self" if own and self._handler("self", stanza) else "account"
-            self._ask_handler(at, stanza, origin)
+            return self._ask_handler(at, stanza, origin)
+        return None
 
     def _handle(self, at: str, stanza: Stanza, origin: Any) -> None:
         handler = self._stanza_handlers.get((at, stanza.name))
@@ -228,7 +240,7 @@ class Hub:
     def _handler(self, at: str, iq: Stanza) -> Handler | None:
         return self._iq_handlers[at].get((iq.type or "", iq.kinds[0]))
 
-    def _ask_handler(self, at: str, iq: Stanza, origin: Any) -> None:
+    def _ask_handler(self, at: str, iq: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         handler = self._handler(at, iq)
         if handler is None:
             raise StanzaError("service-unavailable")
@@ -236,7 +248,8 @@ class Hub:
         if isinstance(answer, Stanza):
             self.route(answer)
         elif answer is not None:
-            self.spawn(self._answer_later(iq, answer), "answer")
+            return self.spawn(self._answer_later(iq, answer), "answer")
+        return None
 
     async def _answer_later(self, iq: Stanza, answer: Awaitable[Answer]) -> None:
         try:
@@ -250,12 +263,12 @@ class Hub:
         except Exception as error:
             self.refuse(iq, _as_stanza_error(iq, error))
 
-    def nobody(self, stanza: Stanza, origin: Any) -> None:
+    def nobody(self, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         """What is said to an account that is not there, and by strangers to a thing. Raises StanzaError."""
         if stanza.name == "iq" and stanza.type in ("get", "set"):
-            self._ask_handler("missing", stanza, origin)
-        else:
-            self.missing(stanza)
+            return self._ask_handler("missing", stanza, origin)
+        self.missing(stanza)
+        return None
 
     def missing(self, stanza: Stanza) -> None:
         """What everybody gets from an address that is not there, or that does not want to be seen."""

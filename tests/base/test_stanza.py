@@ -3,7 +3,7 @@ import pytest
 from node.base.element import E
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import parse
-from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, Stanza
+from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, Stanza, kind
 
 ANN = parse("ann@home.example/phone")
 PORCH = parse("porch@home.example/hw")
@@ -122,3 +122,32 @@ def test_a_child_is_found_without_building_the_others():
     assert not stanza.has("html", "urn:h")
     assert stanza.child("html", "urn:h") is None
     assert stanza._children is None
+
+
+@pytest.mark.parametrize("portable", (ANYWHERE, SAME_NAMESPACE, NEVER))
+def test_a_child_is_added_to_what_came_without_a_tree(portable):
+    stanza = came("message", b"<body>hi</body>", portable=portable, kinds=(kind("body", CLIENT),))
+    stanza.to, stanza.sender = ANN, PORCH
+    more = stanza.plus(kind("x", "urn:x"), b"<x xmlns='urn:x'/>")
+    for ns in (CLIENT, SERVER):
+        assert more.to_bytes(ns) == (
+            b"<message to='ann@home.example/phone' from='porch@home.example/hw'>"
+            b"<body>hi</body><x xmlns='urn:x'/></message>"
+        )
+    assert more.body == "hi" and more.has("x", "urn:x") and more.child("x", "urn:x") is not None
+    assert not stanza.has("x", "urn:x") and b"urn:x" not in stanza.to_bytes(CLIENT)
+
+
+def test_a_child_is_added_to_what_is_empty_and_to_one_of_ours():
+    for stanza in (came("message", b""), Stanza("message")):
+        more = stanza.plus(kind("x", "urn:x"), b"<x xmlns='urn:x'/>")
+        assert [child.name for child in more.children] == ["x"]
+        assert more.to_bytes(CLIENT) == b"<message><x xmlns='urn:x'/></message>"
+        assert stanza.children == []
+
+
+def test_a_child_is_added_to_one_whose_tree_was_built():
+    stanza = came("message", b"<body>hi</body>", kinds=(kind("body", CLIENT),))
+    assert stanza.children
+    more = stanza.plus(kind("x", "urn:x"), b"<x xmlns='urn:x'/>")
+    assert [child.name for child in more.children] == ["body", "x"]

@@ -45,6 +45,34 @@ def test_a_handler_may_wait(hub, romeo):
     assert asks(romeo) == ["<iq type='result' id='1' to='romeo@hub.local/a' from='hub.local'/>"]
 
 
+def test_who_routes_is_told_what_is_still_at_work_on_an_iq(hub, romeo):
+    async def later(iq, origin):
+        return iq.reply()
+
+    hub.on_iq("get", "ping", NS, later)
+    hub.on_iq("set", "ping", NS, lambda iq, origin: iq.reply())
+
+    def route(type):
+        return hub.route(Stanza("iq", E("ping", NS), type=type, id="1", sender=romeo.jid, to=hub.host), romeo)
+
+    assert route("set") is None
+    work = route("get")
+    assert not work.done()
+    hub.loop.run_until_complete(work)
+    assert len(romeo.heard) == 2
+
+
+@pytest.mark.parametrize("way", ["leaving", "arriving"])
+def test_a_guard_may_send_another_stanza_on_in_its_stead(hub, romeo, person, way):
+    juliet = person("juliet@hub.local/b")
+    seen = []
+    hub.guard(way, "message", lambda message, origin: message.plus("urn:x x", b"<x xmlns='urn:x'/>"))
+    hub.watch(way, "message", lambda message, origin: seen.append(message.has("x", "urn:x")))
+    romeo.says("<message type='chat' to='juliet@hub.local/b'><body>hi</body></message>")
+    assert "<x xmlns='urn:x'/>" in juliet.heard[0]
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_handler_refuses_by_raising(hub, romeo, waits):
     def refuse(iq, origin):

@@ -16,7 +16,7 @@ from node.net.tls import Identity, end_point
 from node.net.turn import Turn
 from node.ports.administration import requests
 from node.ports.client import ClientPort
-from node.ports.client.session import RESOURCES_LIMIT
+from node.ports.client.binding import RESOURCES_LIMIT
 from node.ports.limits import Options
 
 DEADLINE = 5

@@ -1,6 +1,7 @@
 """Where clients come in: the listeners, what is offered at each step, and what the sessions share (session.py)."""
 
 import socket
+from collections.abc import Callable
 
 from node.base.element import E, Element
 from node.base.errors import StreamError
@@ -11,9 +12,14 @@ from node.net.listener import Listener, Strangers
 from node.net.memory import Crowd
 from node.net.tls import Identity
 from node.net.turn import Turn
-from node.ports.client.session import BIND_NS, LOGIN_DEADLINE, TLS_NS, Client
+from node.ports.client.binding import BIND_NS
+from node.ports.client.login import TLS_NS
+from node.ports.client.session import LOGIN_DEADLINE, Client
 from node.ports.limits import Options
 from node.stream import sasl
+
+# What handles an element that is no stanza, by namespace and name.
+Handlers = dict[tuple[str, str], Callable[[Client, Element], None]]
 
 SESSION_NS = "urn:ietf:params:xml:ns:xmpp-session"
 BINDING_NS = "urn:xmpp:sasl-cb:0"
@@ -34,6 +40,8 @@ class ClientPort:
         self.connected: set[Client] = set()
         self.crowd = Crowd(hub.loop)
         self.listeners: list[Listener] = []
+        self.before_bind: Handlers = {}
+        self.in_session: Handlers = {}
         for at in ("self", "host"):
             hub.on_iq("set", "session", SESSION_NS, lambda iq, origin: iq.reply(), at=at)
 
@@ -62,7 +70,8 @@ class ClientPort:
                 self.hub.need("caps").element("host"),
                 limits,
             ]
-        binding = client.end_point is not None
+        assert client.login is not None
+        binding = client.login.end_point is not None
         names = sasl.mechanisms(encrypted=True, binding=binding)
         offered = [E("mechanisms", sasl.NS, *(E("mechanism", None, name) for name in names)), limits]
         if binding:

@@ -1,0 +1,70 @@
+"""From a login to a session: the resource (RFC 6120 §7)."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from node.base.element import E, Element
+from node.base.errors import StanzaError, StreamError
+from node.base.jid import Jid, JidError, make
+from node.base.stanza import Stanza, new_id
+from node.ports.client.login import ended
+from node.stream.events import Event, Refused
+
+if TYPE_CHECKING:
+    from node.ports.client.session import Client
+
+log = logging.getLogger("hobnode")
+
+BIND_NS = "urn:ietf:params:xml:ns:xmpp-bind"
+LIMIT_EXCEEDED_NS = "urn:xmpp:errors"
+
+RESOURCES_LIMIT = 10  # sessions of one account; each costs memory and a copy of every message
+
+
+def before_bind(client: "Client", event: Event) -> None:
+    if isinstance(event, Refused):
+        event = event.stanza
+    if isinstance(event, Stanza) and event.name == "iq" and event.type == "set" and event.has("bind", BIND_NS):
+        try:
+            _answer(client, event)
+        except StanzaError as error:
+            client.deliver(event.error(error))
+    elif not ended(client, event):
+        assert isinstance(event, Element)
+        handler = client.port.before_bind.get((event.ns or "", event.name))
+        if handler is None:
+            raise StreamError("not-authorized", "bind a resource first")
+        handler(client, event)
+
+
+def _answer(client: "Client", iq: Stanza) -> None:
+    assert iq.payload is not None
+    wanted = iq.payload.find("resource")
+    try:
+        jid = make(client.user, client.port.hub.host, (wanted.text if wanted else "") or new_id())
+    except JidError as error:
+        raise StanzaError("bad-request", str(error)) from None
+    make_room(client, jid)
+    client.jid = jid
+    client.deliver(Stanza("iq", E("bind", BIND_NS, E("jid", None, jid)), type="result", id=iq.id))
+    begin(client)
+
+
+def make_room(client: "Client", jid: Jid) -> None:
+    """An older session with this address ends. Raises StanzaError: there are too many; StreamError: no account."""
+    hub = client.port.hub
+    if not hub.accounts.exists(client.user):
+        raise StreamError("not-authorized", "the account has been removed")
+    others = hub.sessions.get(jid.bare, {})
+    if jid in others:
+        others[jid].close(StreamError("conflict", "the same resource has connected again"))
+    elif len(others) >= RESOURCES_LIMIT:
+        extra = E("resource-limit-exceeded", LIMIT_EXCEEDED_NS)
+        raise StanzaError("resource-constraint", f"{RESOURCES_LIMIT} clients are connected already", extra=extra)
+
+
+def begin(client: "Client") -> None:
+    """The client, whose `jid` is known, is a session from now on."""
+    client.become_session()
+    client.port.hub.bind(client)
+    log.info("%s has logged in from %s", client.jid, client.connection.peer_address[0])
