@@ -1,5 +1,7 @@
 """What it means to the rest of the node that a person has a new password, or has gone."""
 
+import asyncio
+
 from node.base.errors import StreamError
 from node.base.jid import Jid
 from node.hub.hub import Hub, Session
@@ -18,8 +20,7 @@ async def forget(hub: Hub, address: Jid) -> None:
     # The sessions first: one that ends has its contacts told, and so the roster read.
     _log_out(hub, address, StreamError("not-authorized", "the account has been removed"))
     hub.tell("removed", address)  # features forget what they keep of it
-    await hub.store.accounts.committed()
-    await hub.store.archive.committed()
+    await asyncio.gather(hub.store.accounts.committed(), hub.store.archive.committed())
 
 
 def _log_out(hub: Hub, address: Jid, error: StreamError, but: Session | None = None) -> None:

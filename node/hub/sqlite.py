@@ -19,7 +19,7 @@ PRAGMAS = (
     "journal_mode = WAL",  # reading never waits for writing, and a commit is one append
     "synchronous = FULL",  # the sync before the promise; NORMAL may take back what was committed
     "cache_size = -256",  # KiB; with SQLite's 2 MiB, six connections would be half our memory
-    "wal_autocheckpoint = 2000",  # pages: one that changes often goes to the file once in 8 MB of log
+    "wal_autocheckpoint = 4000",  # pages: one that changes often goes to the file once in 8 MB of log
     "journal_size_limit = 8388608",  # bytes: a log that once had to grow goes back to its usual size
     "secure_delete = FAST",  # Debian's default fills every freed page with zeros: bytes for the card
     "temp_store = MEMORY",  # no temporary files on the card
@@ -94,6 +94,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         if os.path.getsize(path) == 0:  # or it would write to the file each time
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # a purged archive can give back its room
+            connection.execute("PRAGMA page_size = 2048")  # a commit of some messages is 2.0 KB each; with 4096, 2.8
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
@@ -118,8 +119,8 @@ def in_words(path: Path, error: Exception) -> StoreError:
 
 
 def remember_damage(path: Path, error: Exception) -> None:
-    """If the error is damage, the next start looks at all of the file, however large it is."""
-    if not is_damage(error):
+    """If the error is damage or may have made some, the next start looks at all of the file, however large it is."""
+    if not is_damage(error) and _code(error) != sqlite3.SQLITE_IOERR:
         return
     try:
         open(_suspect(path), "ab").close()
@@ -128,11 +129,15 @@ def remember_damage(path: Path, error: Exception) -> None:
 
 
 def _open_checked(path: Path) -> sqlite3.Connection:
-    # Made by us, since SQLite would let others read it; its log takes the mode of the file.
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
-        begin = file.read(len(MAGIC))
-    if begin not in (MAGIC, b""):
-        raise _damage("it is not a database")  # said before SQLite is asked: it would delete the log
+    if not os.path.exists(path):
+        _make(path)
+    with open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb") as file:
+        begin = file.read(len(MAGIC) + 2)
+    # These before SQLite is asked: it would take the file for a new one, and delete the log.
+    if not begin.startswith(MAGIC):
+        raise _damage("it is not a database" if begin else "it is empty")
+    if os.path.getsize(path) < int.from_bytes(begin[len(MAGIC) :], "big"):  # one page
+        raise _damage("it is cut off")
     connection = connect(path)
     try:
         if os.path.getsize(path) <= CHECKED_AT_START or _suspect(path).exists():
@@ -147,6 +152,18 @@ def _open_checked(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """An empty database, there as a whole or not at all: a start that is cut short leaves nothing that looks damaged."""
+    fresh = path.with_name(path.name + ".new")
+    # Made by us, since SQLite would let others read it; its log takes the mode of the file.
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    connect(fresh).close()
+    for end in ("-wal", "-shm"):  # of a file that somebody took away: SQLite would put it into this one
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{end}")
+    os.rename(fresh, path)
 
 
 def _damage(text: str) -> sqlite3.DatabaseError:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from node.hub import database as database_module
 from node.hub import sqlite as file_module
 from node.hub import store as module
 from node.hub.store import Store, StoreError
@@ -272,8 +273,63 @@ def test_a_batch_is_committed_when_its_time_has_come(tmp_path, commits):
     assert len(commits) <= 2
 
 
+def test_what_nobody_feels_gathers_until_somebody_waits_in_a_hurry(tmp_path, commits, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 3600)
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        patient = store.archive.committed(hurry=False)
+        await asyncio.sleep(0.05)
+        assert commits == [] and not patient.done()
+        store.accounts.write(INSERT, (1, "x"))
+        await store.accounts.committed()
+        assert patient.done() and sorted(commits) == ["accounts.db", "archive.db"]
+        store.archive.write(INSERT, (2, "and so again"))
+        await asyncio.sleep(0.05)
+        assert len(commits) == 2
+
+    run(test, tmp_path)
+
+
+def test_one_who_is_in_a_hurry_later_takes_along_what_gathers(tmp_path, commits, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 3600)
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await asyncio.sleep(0.01)  # the writer has begun to wait
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert commits == ["archive.db"]
+
+
+def test_what_nobody_feels_is_committed_when_patience_ends(tmp_path, commits):
+    async def test(store):
+        begun = asyncio.get_running_loop().time()
+        for number in range(5):
+            store.archive.write(INSERT, (number, "x"))
+            await asyncio.sleep(0.005)
+        await store.archive.committed(hurry=False)
+        assert module.PATIENCE * 0.9 < asyncio.get_running_loop().time() - begun < 4 * module.PATIENCE
+
+    run(test, tmp_path)
+    assert commits == ["archive.db"]
+
+
+def test_many_writes_gather_no_longer_than_a_few(tmp_path, commits, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 3600)
+
+    async def test(store):
+        for number in range(module.GROUP):
+            store.archive.write(INSERT, (number, "x"))
+        await until(lambda: not store.archive.waiting)
+
+    run(test, tmp_path)
+
+
 def test_closing_does_not_wait_for_a_batch_to_gather(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 3600)
+    monkeypatch.setattr(module, "PATIENCE", 3600)
 
     async def test(store):
         store.archive.write(INSERT, (1, "x"))
@@ -328,7 +384,7 @@ def test_an_idle_store_writes_nothing_and_has_no_timer(tmp_path, commits):
 
 
 def test_who_writes_faster_than_the_disk_is_refused_at_last(tmp_path, stuck, monkeypatch):
-    monkeypatch.setattr(module, "LIMIT", 100)
+    monkeypatch.setattr(database_module, "LIMIT", 100)
 
     async def test(store):
         for number in range(100):
@@ -339,6 +395,188 @@ def test_who_writes_faster_than_the_disk_is_refused_at_last(tmp_path, stuck, mon
         stuck.release.set()
         await promise
         store.archive.write(INSERT, (100, "x"))
+
+    run(test, tmp_path)
+
+
+# Turns: what may be acknowledged
+
+
+async def until(true):
+    """The deadline is that of the test."""
+    while not true():
+        await asyncio.sleep(0.001)
+
+
+def test_writes_are_counted_over_all_databases(tmp_path):
+    async def test(store):
+        assert store.writes == 0
+        store.accounts.write(INSERT, (1, "x"))
+        store.archive.write_all([(INSERT, (1, "x")), (INSERT, (2, "x"))])
+        store.things.write(INSERT, (1, "x"))
+        assert store.writes == 3
+        await store.archive.committed()
+        assert store.writes == 3  # to wait is not to write
+
+    run(test, tmp_path)
+
+
+def test_a_turn_is_safe_when_all_databases_have_it(tmp_path, stuck):
+    async def test(store):
+        heard = []
+        assert store.turn == store.safe + 1
+        first = store.turn
+        store.archive.write(INSERT, (1, "x"))
+        store.things.write(INSERT, (1, "x"))
+        assert store.turn == first  # all of it is one turn
+        store.when_safe(lambda: heard.append(on_disk(tmp_path / "archive.db") + on_disk(tmp_path / "things.db")))
+        await asyncio.sleep(0)
+        assert store.turn == first + 1
+        await asyncio.to_thread(stuck.reached.wait, DEADLINE)
+        await asyncio.sleep(0)
+        assert store.safe == first - 1 and heard == []
+        stuck.release.set()
+        await until(lambda: heard)
+        assert store.safe == first and heard == [[1, 1]]
+
+    run(test, tmp_path)
+
+
+def test_a_turn_without_writes_has_no_number(tmp_path):
+    async def test(store):
+        before = store.turn
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert store.turn == before
+
+    run(test, tmp_path)
+
+
+def test_who_asks_when_all_is_safe_is_called_soon_but_not_at_once(tmp_path):
+    async def test(store):
+        heard = []
+        store.when_safe(lambda: heard.append(store.safe))
+        assert heard == []
+        await asyncio.sleep(0)
+        assert heard == [0]
+
+    run(test, tmp_path)
+
+
+def test_each_is_called_once_when_his_own_turn_is_safe(tmp_path, stuck):
+    async def test(store):
+        heard = []
+        store.archive.write(INSERT, (1, "x"))
+        store.when_safe(lambda: heard.append(("a", store.safe)))
+        store.when_safe(lambda: heard.append(("b", store.safe)))
+        await asyncio.to_thread(stuck.reached.wait, DEADLINE)  # the first commit is under way
+        store.when_safe(lambda: heard.append(("c", store.safe)))  # has nothing in the second
+        store.archive.write(INSERT, (2, "x"))
+        store.when_safe(lambda: heard.append(("d", store.safe)))
+        stuck.release.set()
+        await until(lambda: len(heard) == 4)
+        await store.archive.committed()
+        assert heard == [("a", 1), ("b", 1), ("c", 1), ("d", 2)]
+
+    run(test, tmp_path)
+
+
+def test_one_who_fails_when_called_does_not_keep_the_others_from_it(tmp_path):
+    async def test(store):
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context["exception"].args))
+        heard = []
+        store.archive.write(INSERT, (1, "x"))
+        store.when_safe(lambda: {}["his mistake"])
+        store.when_safe(lambda: heard.append("me"))
+        await until(lambda: len(heard) == 2)
+        assert heard == [("his mistake",), "me"]
+
+    run(test, tmp_path)
+
+
+def test_a_turn_that_is_lost_is_safe_after_those_who_asked_were_told(tmp_path, monkeypatch):
+    async def test(store):
+        failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
+        heard = []
+        store.when_safe(lambda: heard.append("all is well"))
+        store.archive.write(INSERT, (1, "lost"))
+        store.archive.committed().add_done_callback(
+            lambda promise: heard.append((str(promise.exception()), store.safe))
+        )
+        store.when_safe(lambda: heard.append(("safe", store.safe)))
+        await until(lambda: len(heard) == 3)
+        assert heard == ["all is well", ("archive.db: the disk is full", 0), ("safe", 1)]
+
+    run(test, tmp_path)
+
+
+def test_a_loss_that_somebody_makes_good_is_not_safe_before(tmp_path, monkeypatch):
+    async def test(store):
+        failing(sqlite3.SQLITE_FULL, 2, monkeypatch)
+        heard = []
+
+        def again(error):
+            heard.append(str(error))
+            store.archive.write(INSERT, (1, "lost at first"))
+            store.archive.committed().add_done_callback(lambda it: it.exception() or store.archive.made_good())
+            return True
+
+        store.archive.on_loss(again)
+        store.archive.write(INSERT, (1, "lost at first"))
+        store.when_safe(lambda: heard.append(on_disk(tmp_path / "archive.db")))
+        await asyncio.sleep(0)
+        store.accounts.write(INSERT, (1, "somebody else's, and later"))
+        store.when_safe(lambda: heard.append("later"))
+        await until(lambda: len(heard) == 4)
+        assert heard == ["archive.db: the disk is full"] * 2 + [[1], "later"]
+        assert store.safe >= 3 and not store.archive.owed
+
+    run(test, tmp_path)
+
+
+def test_nothing_behind_a_debt_is_safe_though_it_is_on_disk(tmp_path, monkeypatch):
+    async def test(store):
+        failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
+        store.archive.on_loss(lambda error: True)
+        store.archive.write(INSERT, (1, "lost"))
+        await until(lambda: store.archive.owed)
+        store.accounts.write(INSERT, (1, "kept"))
+        await store.accounts.committed()
+        assert store.safe == 0
+        heard = []
+        store.when_safe(lambda: heard.append(True))
+        await asyncio.sleep(0.01)
+        assert not heard
+        store.archive.made_good()
+        assert store.safe == 2
+        await until(lambda: heard)
+
+    run(test, tmp_path)
+
+
+def test_a_loss_that_nobody_makes_good_is_safe(tmp_path, monkeypatch):
+    async def test(store):
+        failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
+        store.archive.on_loss(lambda error: False)
+        store.archive.write(INSERT, (1, "lost"))
+        await until(lambda: store.safe == 1)
+
+    run(test, tmp_path)
+
+
+def test_of_what_would_fail_again_and_of_other_databases_the_listener_does_not_hear(tmp_path, monkeypatch):
+    async def test(store):
+        heard = []
+        store.archive.on_loss(heard.append)
+        store.things.on_loss(heard.append)
+        store.archive.write(INSERT, (1, None))
+        with pytest.raises(StoreError, match="NOT NULL"):
+            await store.archive.committed()
+        failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
+        store.things.write(INSERT, (1, "x"))
+        store.archive.write(INSERT, (1, "x"))
+        await until(lambda: store.safe == 2)
+        assert [str(error) for error in heard] == ["archive.db: the disk is full"]
 
     run(test, tmp_path)
 
@@ -416,16 +654,15 @@ def test_a_statement_that_rolls_back_everything_loses_its_whole_batch_and_says_s
     assert on_disk(tmp_path / "archive.db") == [3]
 
 
-def test_a_loss_that_nobody_waited_for_is_told_to_the_next_who_asks(tmp_path):
+def test_a_statement_that_failed_and_nobody_asked_about_costs_nobody_else_his_answer(tmp_path, caplog):
     async def test(store):
         store.archive.write(INSERT, (1, None))
-        while store.archive.waiting:
-            await asyncio.sleep(0)
-        with pytest.raises(StoreError, match="NOT NULL"):
-            await store.archive.committed()
+        await asyncio.sleep(0)
+        store.archive.write(INSERT, (2, "x"))
         await store.archive.committed()
 
     run(test, tmp_path)
+    assert "NOT NULL" in caplog.text
 
 
 # Disks that fail
@@ -460,18 +697,19 @@ def test_a_failed_commit_is_told_to_all_and_tried_again_for_nobody(tmp_path, mon
     assert "archive.db: writing works again" in caplog.text
 
 
-def test_a_failed_commit_that_nobody_waited_for_is_told_to_the_next_who_asks(tmp_path, monkeypatch):
+def test_a_failed_commit_that_nobody_asked_about_costs_nobody_else_his_answer(tmp_path, monkeypatch, caplog):
     async def test(store):
         failing(sqlite3.SQLITE_FULL, 1, monkeypatch)
         store.archive.write(INSERT, (1, "lost"))
-        while store.archive.waiting:
-            await asyncio.sleep(0)
-        with pytest.raises(StoreError, match="full"):
-            await store.archive.committed()
+        await until(lambda: not store.archive.waiting)
         await store.archive.committed()
         assert "full" in store.archive.trouble  # nothing was written since
+        store.archive.write(INSERT, (2, "x"))
+        await store.archive.committed()
 
     run(test, tmp_path)
+    assert "the disk is full" in caplog.text
+    assert on_disk(tmp_path / "archive.db") == [2]
 
 
 def test_a_disk_that_sqlite_finds_read_only_is_tried_anew(tmp_path):
@@ -530,46 +768,7 @@ def test_a_disk_without_room_loses_nothing_that_was_promised_and_room_is_used_ag
     assert on_disk(tmp_path / "archive.db", "PRAGMA integrity_check") == ["ok"]
 
 
-# Schemas
-
-
-def test_a_schema_grows_by_migrations_each_run_once(tmp_path):
-    async def first(store):
-        store.things.schema("lamp", "CREATE TABLE lamp (id INTEGER PRIMARY KEY); INSERT INTO lamp VALUES (1)")
-
-    async def second(store):
-        store.things.schema(
-            "lamp",
-            "CREATE TABLE lamp (id INTEGER PRIMARY KEY); INSERT INTO lamp VALUES (1)",
-            "ALTER TABLE lamp ADD COLUMN name TEXT; INSERT INTO lamp VALUES (2, 'porch') -- a comment",
-        )
-        assert store.things.read("SELECT id, name FROM lamp") == [(1, None), (2, "porch")]
-
-    run(first, tmp_path)
-    run(second, tmp_path)
-    run(second, tmp_path)
-
-
-def test_a_newer_schema_is_refused_in_words(tmp_path):
-    async def newer(store):
-        store.things.schema("lamp", "CREATE TABLE lamp (id)", "CREATE TABLE shade (id)")
-
-    async def older(store):
-        with pytest.raises(StoreError, match="newer hobnode: lamp has version 2, this one knows 1"):
-            store.things.schema("lamp", "CREATE TABLE lamp (id)")
-
-    run(newer, tmp_path)
-    run(older, tmp_path)
-
-
-def test_a_migration_that_fails_leaves_nothing(tmp_path):
-    async def test(store):
-        with pytest.raises(StoreError, match="cannot bring lamp to version 1"):
-            store.things.schema("lamp", "CREATE TABLE lamp (id); INSERT INTO nowhere VALUES (1)")
-        store.things.schema("lamp", "CREATE TABLE lamp (id)")
-        assert store.things.read("SELECT * FROM lamp") == []
-
-    run(test, tmp_path)
+# Reading
 
 
 def test_reading_cannot_write(tmp_path):
@@ -675,6 +874,24 @@ def test_a_damaged_archive_is_moved_aside_and_the_accounts_live(tmp_path, caplog
     assert aside.name in caplog.text and caplog.records[0].levelno == logging.WARNING
 
 
+@pytest.mark.parametrize(("size", "words"), [(0, "it is empty"), (2048, "it is cut off")])
+def test_R3_a_file_without_a_page_is_damaged_not_new(tmp_path, caplog, size, words):
+    """SQLite would take it for a new one, and throw away the log, in which everything may be."""
+    filled(tmp_path)
+    for name in ("archive.db", "accounts.db"):
+        os.truncate(tmp_path / name, size)
+        (tmp_path / f"{name}-wal").write_bytes(b"what was not in the file yet")
+    with pytest.raises(StoreError, match=rf"accounts\.db is damaged \({words}\): put back a copy"):
+        run(None, tmp_path)
+    assert (tmp_path / "accounts.db-wal").read_bytes() == b"what was not in the file yet"
+    for name in ("accounts.db", "accounts.db-wal"):
+        (tmp_path / name).unlink()
+    run(nothing, tmp_path)
+    (log,) = tmp_path.glob("archive.db.damaged-*-wal")
+    assert log.read_bytes() == b"what was not in the file yet"
+    assert words in caplog.text
+
+
 def test_the_log_of_a_damaged_archive_goes_with_it(tmp_path):
     filled(tmp_path)
     scratch(tmp_path / "archive.db", 0)
@@ -721,6 +938,26 @@ def test_damage_in_a_large_file_is_found_at_the_start_after_it_was_met(tmp_path,
     assert not list(tmp_path.glob("*.suspect"))
 
 
+def test_R5_after_an_error_of_the_disk_the_next_start_looks_at_the_whole_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_module, "CHECKED_AT_START", 0)
+    filled(tmp_path, rows=2000)
+
+    async def test(store):
+        with monkeypatch.context() as patch:
+            failing(sqlite3.SQLITE_IOERR_FSYNC, 1, patch)
+            store.archive.write(INSERT, (5000, "x"))
+            with pytest.raises(StoreError, match="reports an error"):
+                await store.archive.committed()
+        store.archive.write(INSERT, (5001, "written by a connection that was opened anew"))
+        await store.archive.committed()
+
+    run(test, tmp_path)
+    assert on_disk(tmp_path / "archive.db", "SELECT id FROM note WHERE id >= 5000") == [5001]
+    scratch(tmp_path / "archive.db", 20 * 4096, b"\xa5" * 4096 * 40)  # what the disk has made of it
+    run(nothing, tmp_path)
+    assert len(list(tmp_path.glob("archive.db.damaged-*"))) == 1
+
+
 def test_the_log_is_moved_into_the_file_by_the_writer_not_by_the_loop(tmp_path, monkeypatch):
     logs = []
     real = Store._release
@@ -743,3 +980,26 @@ def test_a_copy_of_the_one_file_is_a_copy_of_everything_after_a_clean_end(tmp_pa
         assert store.accounts.read("SELECT count(*) FROM note") == [(200,)]
 
     run(test, tmp_path / "copy")
+
+
+def test_who_writes_faster_than_the_disk_is_held_back_until_it_has_caught_up(tmp_path, stuck):
+    async def test(store):
+        def nobody():
+            raise AssertionError("he was not held back")
+
+        store.archive.write(INSERT, (1, "x"))
+        await asyncio.to_thread(stuck.reached.wait, DEADLINE)
+        for number in range(2, module.BEHIND):
+            store.archive.write(INSERT, (number, "x"))
+        assert not store.holds_back(nobody)
+        store.archive.write(INSERT, (module.BEHIND, "x"))
+        caught_up = asyncio.Event()
+        assert store.holds_back(caught_up.set)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not caught_up.is_set()
+        stuck.release.set()
+        await asyncio.wait_for(caught_up.wait(), DEADLINE)
+        assert store.archive.waiting < module.BEHIND
+
+    run(test, tmp_path)
