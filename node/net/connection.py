@@ -87,7 +87,7 @@ class Connection:
         self.tls: ssl.SSLSocket | None = None
         """The TLS socket, once `start_tls` has begun."""
         self.unsent = 0
-        """Bytes written but not yet taken by the kernel."""
+        """Bytes written but not yet taken by the kernel; after the end: that never were."""
         self._sock = sock
         self._fd = sock.fileno()
         self._turn = turn
@@ -180,6 +180,16 @@ class Connection:
             self._paused = False
             if self._phase == OPEN and not self._ended:
                 self._listen()
+
+    @property
+    def is_open(self) -> bool:
+        """What is written now will be sent, unless the line breaks."""
+        return self._phase < CLOSING
+
+    @property
+    def behind(self) -> bool:
+        """The kernel takes no more: what is written waits until the peer has read."""
+        return self._blocked
 
     @property
     def certificate_der(self) -> bytes | None:
@@ -419,6 +429,5 @@ class Connection:
         self._turn.closing.discard(self)
         self._out.clear()
         self._rest = self._handshake = None
-        self.unsent = 0
         loop.call_soon(self.owner.closed, reason)
         self.owner = None  # type: ignore[assignment]  # the owner holds us: leave no cycle behind

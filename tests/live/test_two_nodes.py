@@ -3,6 +3,7 @@ other."""
 
 import asyncio
 import signal
+import socket
 
 import pytest
 from slixmpp.exceptions import IqError
@@ -183,6 +184,37 @@ def test_a_node_that_is_away_and_comes_back(two, run):
         await ann.leaves()
 
     run(talk())
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_messages_that_wait_for_the_other_survive_the_end_of_this_one(two, run, end):
+    home, cabin = two()
+    cabin.stop()
+
+    async def before():
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        for number in range(3):
+            ann.send_message(f"cleo@{CABIN}", f"before {number}", mtype="chat")
+        # What was written before it is on disk with it.
+        await ann.update_roster("somebody@elsewhere.example", name="Somebody")
+        await asyncio.to_thread(home.stop, end)
+        ann.abort()
+
+    async def after():
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin, plugins=("xep_0203",)).logs_in()
+        home.start()
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        ann.send_message(f"cleo@{CABIN}", "after", mtype="chat")
+        came = [await cleo.hears(lambda s: s["body"]) for _ in range(4)]
+        assert [each["body"] for each in came] == ["before 0", "before 1", "before 2", "after"]
+        assert [str(each["delay"]["from"]) for each in came[:3]] == [HOME] * 3
+        await cleo.leaves()
+        await ann.leaves()
+
+    with socket.create_server((cabin.address, cabin.server_port)):  # somebody who takes connections and says nothing
+        run(before())
+    cabin.start()
+    run(after())
 
 
 def test_a_certificate_that_is_not_the_pinned_one(two, run):

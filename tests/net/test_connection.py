@@ -256,7 +256,7 @@ def test_a_socket_that_waits_for_nothing_is_not_watched_for_writing(play):
     play(scene)
 
 
-def test_one_who_does_not_read_is_reported_once(play):
+def test_L8_one_who_does_not_read_is_reported_once(play):
     async def scene(stage):
         ear, peer = stage.connection(limit=100_000)
         ear.connection.write(BIG)
@@ -856,7 +856,7 @@ def test_a_connection_paused_during_the_handshake_reads_when_resumed(play, conte
     play(scene)
 
 
-def test_one_who_sends_records_in_crumbs_is_cut_off(play, contexts, monkeypatch):
+def test_A3_one_who_sends_records_in_crumbs_is_cut_off(play, contexts, monkeypatch):
     monkeypatch.setattr(module, "FRUITLESS", 20)
 
     async def scene(stage):

@@ -25,6 +25,7 @@ from node.net.tls import Identity
 from node.net.turn import Turn
 from node.ports.dialback import Secret
 from node.ports.link.incoming import Incoming
+from node.ports.link.kept import Kept
 from node.ports.link.outbox import Outbox
 from node.ports.link.trust import Trust
 
@@ -75,6 +76,7 @@ class Links:
         self.resolver = Resolver()
         self.secret = Secret(secrets.token_hex(32))  # new at each start: keys live as long as a stream
         self.opening = asyncio.Semaphore(OPENING_LIMIT)
+        self.kept = Kept(hub)
         self.deadlines = Deadlines(hub.loop, STRANGER_SECONDS, self._too_slow)
         self.outboxes: dict[Jid, Outbox] = {}
         self.streams: set[Incoming] = set()
@@ -94,7 +96,10 @@ class Links:
 
         listener = Listener(self.loop, address, port, accept, strangers)
         self.listeners.append(listener)
-        self.hub.remote = self.send
+        if self.hub.remote is None:
+            self.hub.remote = self.send
+            for row, message in self.kept.left():
+                self._outbox_for(message).send_old(row, message)
         return listener
 
     def hosted(self, domain: str) -> bool:
@@ -108,8 +113,11 @@ class Links:
 
     def send(self, stanza: Stanza, origin: object = None) -> None:
         """From the hub: a stanza for another domain."""
+        self._outbox_for(stanza).send(stanza)
+
+    def _outbox_for(self, stanza: Stanza) -> Outbox:
         assert stanza.to is not None
-        self.outbox(parse(stanza.to.domain)).send(stanza)
+        return self.outbox(parse(stanza.to.domain))
 
     def give_back(self, stanza: Stanza, error: StanzaError) -> None:
         """Tells the sender why his stanza was not taken. Presence is worth no answer, but who asks for a

@@ -3,19 +3,24 @@
 A domain that is away costs its own queue and nobody else's: one attempt at a time, each with a deadline; when
 it fails, all that waits goes back to its senders with the reason, and until the next attempt may begin
 (back-off) whatever follows goes back at once. Order is kept: what is sent while others wait goes behind them.
+
+A message that has to wait is a row of the store, too, until the kernel has taken it (kept.py): between servers
+nobody acknowledges. What waited when the last run ended is tried again for a while: after a power cut
+this node is up before its router, and its people come back later still.
 """
 
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid
 from node.base.stanza import SERVER, Stanza
+from node.hub.store import StoreError
 from node.ports.dialback import Packet
 from node.ports.link.failure import LinkError, silent
-from node.ports.link.outgoing import Outgoing
+from node.ports.link.outgoing import LOOK_SECONDS, Outgoing
 from node.ports.link.way import reach
 
 if TYPE_CHECKING:
@@ -30,18 +35,32 @@ FIRST_REST = 5  # seconds after the first failure; doubled with each
 LONGEST_REST = 300  # a peer that comes back is found within 5 minutes
 DOUBLINGS_LIMIT = 10  # long past the longest rest
 QUESTION_REST = 1  # seconds between attempts for a peer who knocks himself: he is likely to be there
+OLD_SECONDS = 300  # for what waited before the start: a router takes three minutes to come back
+
+
+class Waiting(NamedTuple):
+    """A stanza in the queue."""
+
+    stanza: Stanza
+    size: int  # bytes
+    row: int  # in the store; 0 for what is not kept
+    old: bool = False  # it waited when the last run ended
 
 
 class Outbox:
     """Sends to one domain. `link` is there from the moment when questions can be asked on it."""
 
     __slots__ = (
+        "_again",
         "_attempt",
         "_failure",
         "_failures",
+        "_look_later",
         "_next",
+        "_old_until",
         "_size",
         "_tried",
+        "_under_way",
         "_waiting",
         "_work",
         "domain",
@@ -53,13 +72,17 @@ class Outbox:
         self.links = links
         self.domain = domain
         self.link: Outgoing | None = None
-        self._waiting: deque[tuple[Stanza, int]] = deque()  # with their bytes
-        self._size = 0  # the sum of these
+        self._waiting: deque[Waiting] = deque()
+        self._size = 0  # of these, in bytes
+        self._under_way: deque[tuple[int, Waiting]] = deque()  # given to the link, with when it has taken them
+        self._look_later: asyncio.TimerHandle | None = None  # at those
         self._work: asyncio.Task[None] | None = None  # sends what waits
         self._attempt: asyncio.Task[None] | None = None  # opens the link
         self._failure: LinkError | None = None  # of the last attempt
         self._failures = 0  # in a row
         self._tried = self._next = 0.0  # when the last attempt ended and the next may begin, by the loop's clock
+        self._old_until = 0.0  # so long what is old is tried again, by the same clock
+        self._again: asyncio.TimerHandle | None = None  # tries it
 
     @property
     def idle(self) -> bool:
@@ -69,10 +92,17 @@ class Outbox:
         return self._failure is None or self.links.loop.time() > self._next + LONGEST_REST
 
     def send(self, stanza: Stanza) -> None:
-        """Sends it now, or when the link is there, or gives it back to its sender with the reason."""
+        """Sends it now, or when the link is there, or gives it back to its sender with the reason.
+
+        StoreError if it would have to wait and cannot be kept.
+        """
         link = self.link
         if link is not None and link.may_send and not self._waiting:
-            link.send(stanza)
+            if link.behind:
+                self._give(link, self._keep(stanza, len(stanza.to_bytes(SERVER))))
+                self._look()
+            else:
+                link.send(stanza)
             return
         if self._failure is not None and self._work is None and self.links.loop.time() < self._next:
             self.links.give_back(stanza, self._failure.as_stanza_error(self.domain))
@@ -82,10 +112,17 @@ class Outbox:
             error = StanzaError("resource-constraint", f"too much waits for {self.domain} already")
             self.links.give_back(stanza, error)
             return
-        self._waiting.append((stanza, size))
+        self._waiting.append(self._keep(stanza, size))
         self._size += size
-        if self._work is None:
-            self._work = self.links.hub.spawn(self._deliver(), f"link to {self.domain}")
+        self._begin()
+
+    def send_old(self, row: int, stanza: Stanza) -> None:
+        """From the store, at the start: it waited when the last run ended."""
+        size = len(stanza.to_bytes(SERVER))
+        self._waiting.append(Waiting(stanza, size, row, old=True))
+        self._size += size
+        self._old_until = self.links.loop.time() + OLD_SECONDS
+        self._begin()
 
     async def ask(self, question: Packet) -> Packet:
         """Asks the domain about a key, on a link of ours to it. Raises LinkError."""
@@ -100,12 +137,28 @@ class Outbox:
             raise self._too_late() from None
 
     def close(self, error: StreamError) -> None:
-        """The node stops: the link ends with that reason, what is under way is given up."""
-        for task in (self._work, self._attempt):
+        """The node stops: the link ends with that reason, what is under way is given up. The store has it."""
+        for task in (self._work, self._attempt, self._again, self._look_later):
             if task is not None:
                 task.cancel()
+        self._waiting.clear()
+        self._under_way.clear()
         if self.link is not None:
             self.link.close(error)
+
+    def _keep(self, stanza: Stanza, size: int) -> Waiting:
+        def lost(error: StoreError) -> None:
+            if waiting in self._waiting:  # else it is on its way
+                self._waiting.remove(waiting)
+                self._size -= size
+                self.links.give_back(stanza, StanzaError("resource-constraint", f"This could not be kept: {error}"))
+
+        waiting = Waiting(stanza, size, self.links.kept.keep(stanza, lost))
+        return waiting
+
+    def _begin(self) -> None:
+        if self._work is None:
+            self._work = self.links.hub.spawn(self._deliver(), f"link to {self.domain}")
 
     async def _deliver(self) -> None:
         """A link, the right to send on it, and then all that waits."""
@@ -116,20 +169,49 @@ class Outbox:
                     await link.authorize()
                 self._failure, self._failures = None, 0
                 while self._waiting and link.may_send:
-                    stanza, size = self._waiting.popleft()
-                    self._size -= size
-                    link.send(stanza)
+                    waiting = self._waiting.popleft()
+                    self._size -= waiting.size
+                    self._give(link, waiting)
+                self.links.loop.call_soon(self._look)  # after this turn's sending
         except (LinkError, TimeoutError) as error:
             self._give_up(error if isinstance(error, LinkError) else self._too_late())
         finally:
             self._work = None
 
+    def _give(self, link: Outgoing, waiting: Waiting) -> None:
+        taken = link.send(waiting.stanza)
+        if waiting.row:
+            self._under_way.append((taken, waiting))
+
+    def _look(self) -> None:
+        """What has left us needs no row any more; what has not is looked at again."""
+        if self._look_later is not None:
+            self._look_later.cancel()
+            self._look_later = None
+        if self.link is not None:
+            self._drop_taken(self.link)
+            if self._under_way:
+                self._look_later = self.links.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _drop_taken(self, link: Outgoing) -> None:
+        rows = []
+        while self._under_way and self._under_way[0][0] <= link.taken:
+            rows.append(self._under_way.popleft()[1].row)
+        self.links.kept.drop(rows)
+
     def _give_up(self, failure: LinkError) -> None:
         if failure is not self._failure:
             self._remember(failure)
-        waiting, self._waiting, self._size = self._waiting, deque(), 0
-        for stanza, _ in waiting:
-            self.links.give_back(stanza, failure.as_stanza_error(self.domain))
+        hopeful = self.links.loop.time() < self._old_until
+        old = [each for each in self._waiting if each.old and hopeful]
+        lost = [each for each in self._waiting if not (each.old and hopeful)]
+        self._waiting = deque(old)
+        self._size = sum(each.size for each in old)
+        if old:
+            self._again = self.links.loop.call_at(self._next, self._begin)
+        for each in lost:
+            self.links.give_back(each.stanza, failure.as_stanza_error(self.domain))
+        self.links.kept.drop(each.row for each in lost)
 
     async def _reach(self) -> Outgoing:
         """The link, opened if need be; those who want it at the same time share one attempt."""
@@ -154,12 +236,23 @@ class Outbox:
             self._remember(LinkError("internal-server-error", "this node made a mistake"))
         else:
             self._failure = None  # but their number counts until we may send
+            if self._waiting:  # the domain has knocked while we rested
+                self._begin()
         finally:
             self._attempt = None
 
     def _ended(self) -> None:
-        """The link is gone; the next stanza or question opens another."""
-        self.link = None
+        """The link is gone. What it has not taken waits again; without that the next stanza opens another."""
+        link, self.link = self.link, None
+        if link is None or not self._under_way:
+            return
+        self._drop_taken(link)
+        while self._under_way:
+            waiting = self._under_way.pop()[1]
+            self._waiting.appendleft(waiting)
+            self._size += waiting.size
+        if self._waiting:
+            self._begin()
 
     def _remember(self, failure: LinkError) -> None:
         log.warning("link to %s: %s", self.domain, failure.text)

@@ -36,7 +36,7 @@ LIMITS_NS = "urn:xmpp:stream-limits:0"
 CONNECT_SECONDS = 6  # for one address: two that are black holes leave time for a third
 NEGOTIATE_SECONDS = 12  # for one that has taken the connection; TLS on a Pi Zero takes one or two
 HEARD_LIMIT = 20  # events that may pile up while we negotiate: a header, features, an answer
-UNSENT_LIMIT = 256 * 1024  # bytes; what is in the connection when it breaks is lost, what waits goes back
+UNSENT_LIMIT = 256 * 1024  # bytes in the connection that the kernel has not taken; what follows waits outside
 LOOK_SECONDS = 0.2  # between looks at a peer that is so far behind
 SILENCE = 100_000  # ms without an acknowledgement by the peer's kernel; a keep-alive goes every 60 s, so a dead
 # link is known after 160 s at most (security: F6)
@@ -57,6 +57,7 @@ class Outgoing:
         "_links",
         "_questions",
         "_waiter",
+        "_written",
         "domain",
         "id",
         "is_open",
@@ -79,10 +80,22 @@ class Outgoing:
         self._waiter: asyncio.Future[None] | None = None
         self._handshaking = False
         self._fault: LinkError | None = None  # why it has ended
+        self._written = 0  # bytes
 
     @property
     def may_send(self) -> bool:
-        return self._authorized and self._connection is not None and self._connection.unsent < UNSENT_LIMIT
+        line = self._connection
+        return self._authorized and line is not None and line.is_open and line.unsent < UNSENT_LIMIT
+
+    @property
+    def behind(self) -> bool:
+        """The peer does not read: what is sent now is not on its way at the end of this turn."""
+        return self._connection is not None and self._connection.behind
+
+    @property
+    def taken(self) -> int:
+        """How much of what was written is on its way, in bytes. While the connection is there."""
+        return self._written - self._connection.unsent if self._connection is not None else 0
 
     # The negotiation, from top to bottom
 
@@ -201,16 +214,17 @@ class Outgoing:
         self.quiet = 0
         return await asyncio.shield(answer)
 
-    def send(self, stanza: Stanza) -> None:
-        """Only when `may_send`."""
+    def send(self, stanza: Stanza) -> int:
+        """Only when `may_send`. From this value of `taken` on it is on its way, or back at its sender."""
         data = stanza.to_bytes(SERVER)
         if self._largest is not None and len(data) > self._largest:
             # XEP-0478 §4: better refused here than the whole link ended there.
             text = f"{self.domain}: takes no stanza of more than {self._largest} bytes"
             self._links.give_back(stanza, StanzaError("policy-violation", text))
-            return
+            return 0
         self._write(data)
         self.quiet = 0
+        return self._written
 
     def keep_alive(self) -> None:
         """A space (RFC 6120 §4.6.1); when nobody acknowledges it the kernel ends the connection."""
@@ -292,6 +306,7 @@ class Outgoing:
 
     def _write(self, data: bytes) -> None:
         if self._connection is not None:
+            self._written += len(data)
             self._connection.write(data)
 
     # The end

@@ -11,6 +11,7 @@ import pytest
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.hub.hub import Hub
+from node.hub.store import Store
 from node.net import certificate, dns
 from node.net.tls import Identity
 from node.net.turn import Turn
@@ -209,8 +210,9 @@ def trusting():
 class World:
     """Nodes and other servers, known to each other by a directory."""
 
-    def __init__(self, papers):
+    def __init__(self, papers, folder):
         self.papers = papers
+        self.folder = folder
         self.directory = Directory()
         self.nodes = []
         self.servers = []
@@ -218,7 +220,8 @@ class World:
     def node(self, domain=HOME, peers=None, **options):
         """A node; its peers are pinned unless the test says otherwise."""
         own = self.papers[domain]
-        hub = Hub(parse(domain), None, Accounts(), asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        hub = Hub(parse(domain), Store(self.folder / domain, loop), Accounts(), loop)
         if peers is None:
             peers = {name: Peer(fingerprint=each.fingerprint) for name, each in self.papers.items() if name != domain}
         links = Links(hub, Options(peers, own.own, **options), Identity(*own.own), Turn(hub.loop))
@@ -251,18 +254,25 @@ class World:
         for server in self.servers:
             server.close()
         for links in self.nodes:
-            links.close()
-            await links.hub.stop()
+            await self.stop(links)
         await asyncio.sleep(0)
+
+    async def stop(self, links):
+        """A node ends in order."""
+        links.close()
+        await links.hub.stop()
+        links.hub.store.close()
 
 
 @pytest.fixture
-def world(papers):
+def world(papers, tmp_path, monkeypatch):
     """`world(story)` runs `await story(world)`, with a deadline."""
+    monkeypatch.setattr("node.hub.store.INTERVAL", 0)
+    monkeypatch.setattr("node.hub.store.PATIENCE", 0)
 
     def run(story):
         async def whole():
-            world = World(papers)
+            world = World(papers, tmp_path)
             try:
                 async with asyncio.timeout(4 * DEADLINE):
                     return await story(world)

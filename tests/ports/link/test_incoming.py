@@ -70,7 +70,7 @@ def test_behind_tls_dialback_and_limits_are_offered(world):
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>",
     ],
 )
-def test_nothing_is_taken_in_the_clear(world, said):
+def test_A1_nothing_is_taken_in_the_clear(world, said):
     async def story(world):
         talker = await world.connect(world.node(HOME))
         await talker.opens()
@@ -106,7 +106,7 @@ def test_what_is_smuggled_in_behind_starttls_is_thrown_away(world):
         ("GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
     ],
 )
-def test_a_wrong_header_is_answered_with_a_header_and_the_reason(world, header, condition):
+def test_X10_X11_X12_X21_a_wrong_header_is_answered_with_a_header_and_the_reason(world, header, condition):
     async def story(world):
         talker = await world.connect(world.node(HOME))
         talker.says(header)
@@ -144,7 +144,7 @@ def test_after_dialback_stanzas_are_delivered(world):
         (f"<message from='ben@{CABIN}' to='ann@{HOME}'><body>" + "x" * 530_000, "policy-violation"),
     ],
 )
-def test_what_ends_the_link(world, said, condition):
+def test_S2_F8_what_ends_the_link(world, said, condition):
     async def story(world):
         _, talker, ann = await linked(world)
         talker.says(said)
@@ -154,7 +154,7 @@ def test_what_ends_the_link(world, said, condition):
     world(story)
 
 
-def test_before_dialback_no_stanza_is_taken(world):
+def test_X25_before_dialback_no_stanza_is_taken(world):
     async def story(world):
         node = world.node(HOME)
         ann = Ear(node.hub, f"ann@{HOME}/phone")
@@ -243,7 +243,7 @@ def test_two_domains_on_one_stream(world):
         "<db:verify from='cabin.example' to='home.example' id='{id}'>k</db:verify>",
     ],
 )
-def test_only_the_answer_to_our_question_counts(world, answer):
+def test_F1_only_the_answer_to_our_question_counts(world, answer):
     async def story(world):
         await authority(world, answer + "{head} type='invalid'/>")
         talker = await world.connect(world.node(HOME))
@@ -254,7 +254,7 @@ def test_only_the_answer_to_our_question_counts(world, answer):
     world(story)
 
 
-def test_an_answer_on_the_stream_that_asks_counts_for_nothing(world):
+def test_F1_an_answer_on_the_stream_that_asks_counts_for_nothing(world):
     async def story(world):
         await authority(world, "")  # he never answers
         node = world.node(HOME)
@@ -272,7 +272,7 @@ def test_an_answer_on_the_stream_that_asks_counts_for_nothing(world):
     world(story)
 
 
-def test_nobody_else_is_this_node(world):
+def test_S2_nobody_else_is_this_node(world):
     async def story(world):
         talker = await world.connect(world.node(HOME))
         await talker.opens_securely(HOME)
@@ -294,7 +294,7 @@ def test_nobody_else_is_this_node(world):
         (1, "remote-connection-failed", "connection refused"),
     ],
 )
-def test_why_a_domain_could_not_be_asked_is_told_and_the_stream_stays(world, trouble, condition, words):
+def test_F3_why_a_domain_could_not_be_asked_is_told_and_the_stream_stays(world, trouble, condition, words):
     async def story(world):
         node = world.node(HOME)
         world.directory.ports[CABIN] = trouble
@@ -309,7 +309,7 @@ def test_why_a_domain_could_not_be_asked_is_told_and_the_stream_stays(world, tro
     world(story)
 
 
-def test_a_wrong_certificate_of_the_domain_is_told(world):
+def test_F4_a_wrong_certificate_of_the_domain_is_told(world):
     async def story(world):
         node = world.node(HOME, peers={CABIN: Peer(fingerprint="00" * 32)})
         await authority(world, VALID)
@@ -355,7 +355,7 @@ def test_our_own_keys_are_known_again(world):
     world(story)
 
 
-def test_too_many_claims_at_once(world):
+def test_F8_too_many_claims_at_once(world):
     async def story(world):
         await authority(world, "")
         node = world.node(HOME)
@@ -414,7 +414,7 @@ def test_a_bug_of_ours_ends_one_stream_only(world, monkeypatch, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_silent_stranger_is_sent_away(world):
+def test_L7_a_silent_stranger_is_sent_away(world):
     async def story(world):
         node = world.node(HOME)
         talker = await world.connect(node)
@@ -427,7 +427,7 @@ def test_a_silent_stranger_is_sent_away(world):
     world(story)
 
 
-def test_one_who_says_nothing_at_all_is_sent_away(world):
+def test_L7_one_who_says_nothing_at_all_is_sent_away(world):
     async def story(world):
         node = world.node(HOME)
         talker = await world.connect(node)
@@ -438,7 +438,7 @@ def test_one_who_says_nothing_at_all_is_sent_away(world):
     world(story)
 
 
-def test_sasl_is_refused_and_dialback_still_goes(world):
+def test_A6_sasl_is_refused_and_dialback_still_goes(world):
     async def story(world):
         await authority(world, VALID)
         talker = await world.connect(world.node(HOME))
@@ -451,7 +451,7 @@ def test_sasl_is_refused_and_dialback_still_goes(world):
     world(story)
 
 
-def test_a_link_from_a_domain_does_not_open_the_way_to_another(world):
+def test_F2_a_link_from_a_domain_does_not_open_the_way_to_another(world):
     async def story(world):
         node, talker, _ = await linked(world)
         asked = []
@@ -463,7 +463,7 @@ def test_a_link_from_a_domain_does_not_open_the_way_to_another(world):
     world(story)
 
 
-def test_a_flood_is_slowed_down(world):
+def test_F8_L13_a_flood_is_slowed_down(world):
     async def story(world):
         await authority(world, VALID)
         node = world.node(HOME, rate=1000)

@@ -21,7 +21,7 @@ def test_a_message_and_its_answer(world):
     world(story)
 
 
-def test_order_is_kept(world):
+def test_F7_order_is_kept(world):
     async def story(world):
         ann = Ear(world.node(HOME).hub, f"ann@{HOME}/phone")
         ben = Ear(world.node(CABIN).hub, f"ben@{CABIN}/desk")
@@ -36,7 +36,7 @@ def test_order_is_kept(world):
     world(story)
 
 
-def test_both_at_once_get_a_link_each(world):
+def test_F7_both_at_once_get_a_link_each(world):
     async def story(world):
         home, cabin = world.node(HOME), world.node(CABIN)
         ann, ben = Ear(home.hub, f"ann@{HOME}/phone"), Ear(cabin.hub, f"ben@{CABIN}/desk")
@@ -120,7 +120,7 @@ def test_a_link_that_only_asked_is_closed_sooner(world):
     world(story)
 
 
-def test_a_line_on_which_nothing_is_acknowledged_is_ended_by_the_kernel(world):
+def test_F6_a_line_on_which_nothing_is_acknowledged_is_ended_by_the_kernel(world):
     async def story(world):
         home, cabin = world.node(HOME), world.node(CABIN)
         ann, ben = Ear(home.hub, f"ann@{HOME}/phone"), Ear(cabin.hub, f"ben@{CABIN}/desk")

@@ -16,7 +16,7 @@ def home_without_cabin(world):
     return node, Ear(node.hub, f"ann@{HOME}/phone")
 
 
-def test_all_that_waits_comes_back_once_and_in_order(world):
+def test_F6_all_that_waits_comes_back_once_and_in_order(world):
     async def story(world):
         _, ann = home_without_cabin(world)
         for number in range(5):
@@ -42,7 +42,7 @@ def test_all_that_waits_comes_back_once_and_in_order(world):
         ("presence", "subscribe", True),
     ],
 )
-def test_who_is_told(world, name, type, answered):
+def test_F6_who_is_told(world, name, type, answered):
     async def story(world):
         _, ann = home_without_cabin(world)
         told = []
@@ -134,7 +134,7 @@ def test_who_knocks_too_often_is_not_asked_about_each_time(world, monkeypatch):
     world(story)
 
 
-def test_too_much_comes_back(world):
+def test_F8_too_much_comes_back(world):
     async def story(world):
         async def talk(talker):
             await talker.is_hung_up_on()
@@ -197,7 +197,7 @@ def test_one_who_is_away_delays_nobody_else(world):
     world(story)
 
 
-def test_all_of_an_attempt_has_one_deadline(world, monkeypatch):
+def test_F5_all_of_an_attempt_has_one_deadline(world, monkeypatch):
     monkeypatch.setattr(outbox, "ATTEMPT_SECONDS", 0.05)
 
     async def story(world):

@@ -73,7 +73,7 @@ def test_the_header_names_both_domains_and_the_prefix_of_dialback(world):
     world(story)
 
 
-def test_a_server_without_encryption_gets_nothing(world):
+def test_F4_a_server_without_encryption_gets_nothing(world):
     async def story(world):
         async def talk(talker):
             await talker.greets("<dialback xmlns='urn:xmpp:features:dialback'/>")
@@ -120,7 +120,7 @@ def test_what_comes_in_the_clear_behind_proceed_is_thrown_away(world):
     world(story)
 
 
-def test_another_certificate_than_the_pinned_one(world):
+def test_F4_F11_another_certificate_than_the_pinned_one(world):
     async def story(world):
         async def talk(talker):
             await talker.takes_tls(world.papers[CABIN])
@@ -135,7 +135,7 @@ def test_another_certificate_than_the_pinned_one(world):
     world(story)
 
 
-def test_a_certificate_that_nobody_vouches_for(world, at_home):
+def test_F4_a_certificate_that_nobody_vouches_for(world, at_home):
     async def story(world):
         async def talk(talker):
             await talker.takes_tls(world.papers[CABIN])
@@ -146,7 +146,7 @@ def test_a_certificate_that_nobody_vouches_for(world, at_home):
     world(story)
 
 
-def test_a_certificate_that_is_for_another_domain(world, at_home, monkeypatch):
+def test_F4_a_certificate_that_is_for_another_domain(world, at_home, monkeypatch):
     async def story(world):
         monkeypatch.setenv("SSL_CERT_FILE", str(world.papers[HOME].own[0]))
 
@@ -271,7 +271,7 @@ def test_a_server_that_ends_the_negotiation(world, said, condition, words):
     world(story)
 
 
-def test_one_who_takes_the_connection_and_falls_silent(world, monkeypatch):
+def test_F5_one_who_takes_the_connection_and_falls_silent(world, monkeypatch):
     monkeypatch.setattr(outgoing, "NEGOTIATE_SECONDS", 0.05)
 
     async def story(world):
@@ -315,7 +315,7 @@ def test_a_server_that_hangs_up_instead_of_an_answer(world):
     world(story)
 
 
-def test_a_stanza_on_our_own_link_ends_it(world):
+def test_S2_a_stanza_on_our_own_link_ends_it(world):
     async def story(world):
         ends = []
 
@@ -403,7 +403,7 @@ def test_a_server_that_does_not_read_is_waited_for(world):
         (1, "remote-server-timeout", "cannot be reached, 127.0.0.1:1: connection refused"),
     ],
 )
-def test_a_domain_that_cannot_be_reached(world, trouble, condition, words):
+def test_F5_a_domain_that_cannot_be_reached(world, trouble, condition, words):
     async def story(world):
         node = world.node(HOME)
         world.directory.ports[CABIN] = trouble
@@ -434,7 +434,7 @@ def test_a_mistake_of_ours_is_answered_too(world):
     world(story)
 
 
-def test_a_stranger_in_this_home_is_not_connected_to(world):
+def test_F5_a_stranger_in_this_home_is_not_connected_to(world):
     async def story(world):
         talks = []
 
@@ -465,7 +465,7 @@ def test_a_fixed_place_is_not_asked_for(world):
     world(story)
 
 
-def test_the_way_to_ourselves_leads_nowhere(world):
+def test_F5_the_way_to_ourselves_leads_nowhere(world):
     async def story(world):
         node = world.node(HOME)
         world.directory.ports[CABIN] = world.directory.ports[HOME]
