@@ -4,6 +4,8 @@ import re
 import time
 from datetime import date
 
+PLAUSIBLE = 1_767_225_600  # seconds: 2026-01-01; a Pi has no clock, and may think that it is 1970 when it starts
+
 _EPOCH = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
 
@@ -13,9 +15,19 @@ def now() -> str:
     return format(time.time())
 
 
+def is_plausible(seconds: float) -> bool:
+    """Whether a clock that says so can be right: before that nothing is judged expired, or purged."""
+    return seconds >= PLAUSIBLE
+
+
 def format(seconds: float) -> str:
     """A Unix time as an XEP-0082 DateTime."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def precise(milliseconds: int) -> str:
+    """Milliseconds since 1970 as an XEP-0082 DateTime: '2026-11-22T14:02:11.250Z'."""
+    return f"{format(milliseconds // 1000)[:-1]}.{milliseconds % 1000:03d}Z"
 
 
 def parse(text: str) -> float:

@@ -178,7 +178,10 @@ class Stanza:
         they need. No tree is built: 1 us."""
         other = self.copy()
         other.kinds = (*self.kinds, key)
-        other._tails = {}
+        close = _CLOSE[self.name]
+        other._tails = {
+            ns: tail[: -len(close)] + xml + close for ns, tail in self._tails.items() if tail.endswith(close)
+        }
         if self._scope:
             other._inner = self._inner + xml
             other._children = None

@@ -8,6 +8,7 @@ from node.base.jid import Jid, JidError, parse
 from node.base.stanza import Stanza, kind
 
 STANZA_ID = kind("stanza-id", "urn:xmpp:sid:0")  # XEP-0359 §5: by nobody else, in nobody's name but his own
+ARCHIVE = "urn:xmpp:mam:2"
 AUTHORITY = {
     kind("delay", "urn:xmpp:delay"): "from",  # XEP-0203
     kind("x", "jabber:x:delay"): "from",  # XEP-0091, which some clients still read
@@ -15,11 +16,14 @@ AUTHORITY = {
     kind("received", "urn:xmpp:carbons:2"): None,  # XEP-0280 §11: in whosever name, a copy is made by us only
     kind("sent", "urn:xmpp:carbons:2"): None,
 }
+# XEP-0313 §4.2: of an archive here nobody but we ourselves reads. One elsewhere (a room's) speaks for itself.
+ANSWERS = {kind("result", ARCHIVE), kind("fin", ARCHIVE)}
+CLAIMS = ANSWERS.union(AUTHORITY)
 
 
 def honest(stanza: Stanza, host: Jid) -> Stanza:
     """The stanza without what claims to be said by `host`, or by other accounts of it than the sender's."""
-    if AUTHORITY.keys().isdisjoint(stanza.kinds) or stanza.name == "iq":
+    if CLAIMS.isdisjoint(stanza.kinds) or stanza.name == "iq":
         return stanza  # what an iq asks is a question, and no claim
     children = [child for child in stanza.children if not _is_ours(child, stanza.sender, host)]
     if len(children) == len(stanza.children):
@@ -37,6 +41,8 @@ def honest(stanza: Stanza, host: Jid) -> Stanza:
 
 def _is_ours(child: Element, sender: Jid | None, host: Jid) -> bool:
     key = kind(child.name, child.ns or "")
+    if key in ANSWERS:
+        return sender is not None and sender.domain == host
     if key not in AUTHORITY:
         return False
     attribute = AUTHORITY[key]

@@ -25,3 +25,13 @@ def test_what_is_no_date_is_refused(text):
 
 def test_a_time_is_written_in_utc():
     assert stamp.format(1795356131.9) == "2026-11-22T14:02:11Z"
+
+
+def test_a_time_is_written_to_the_millisecond():
+    assert stamp.precise(1795356131_005) == "2026-11-22T14:02:11.005Z"
+    assert round(stamp.parse(stamp.precise(1795356131_999)) * 1000) == 1795356131_999
+
+
+def test_a_clock_that_was_never_set_is_not_believed():
+    assert not stamp.is_plausible(0) and not stamp.is_plausible(stamp.parse("2025-12-31T23:59:59Z"))
+    assert stamp.is_plausible(stamp.parse("2026-01-01T00:00:00Z"))

@@ -2,6 +2,10 @@
 
 import pytest
 
+from node.base.jid import parse
+from node.base.stanza import Stanza
+from tests.conftest import read_stanza
+
 DELAY = "<delay xmlns='urn:xmpp:delay' from='{}' stamp='2001-01-01T00:00:00Z'/>"
 OLD_DELAY = "<x xmlns='jabber:x:delay' from='{}' stamp='20010101T00:00:00'/>"
 STANZA_ID = "<stanza-id xmlns='urn:xmpp:sid:0' by='{}' id='1'/>"
@@ -58,6 +62,26 @@ def test_S5_S7_what_only_the_server_may_say_is_taken_out(romeo, juliet, name, cl
 def test_what_others_say_passes_as_it_is(romeo, juliet, said):
     romeo.says(f"<message to='juliet@hub.local/b'>{said}</message>")
     assert juliet.heard == [f"<message to='juliet@hub.local/b' from='romeo@hub.local/a'>{said}</message>"]
+
+
+RESULT = "<result xmlns='urn:xmpp:mam:2' id='1'><forwarded xmlns='urn:xmpp:forward:0'/></result>"
+FIN = "<fin xmlns='urn:xmpp:mam:2'/>"
+
+
+@pytest.mark.parametrize("claim", [RESULT, FIN, RESULT + BODY + 2 * RESULT])
+def test_S3_no_account_here_answers_for_an_archive(romeo, juliet, claim):
+    romeo.says(f"<message to='juliet@hub.local/b' id='1'><thread>t</thread>{claim}</message>")
+    body = BODY if BODY in claim else ""
+    assert juliet.heard == [
+        f"<message to='juliet@hub.local/b' from='romeo@hub.local/a' id='1'><thread>t</thread>{body}</message>"
+    ]
+
+
+def test_a_room_elsewhere_does(juliet, hub):
+    children = read_stanza(f"<message>{RESULT}{FIN}</message>").elements
+    room = parse("room@rooms.example")
+    hub.route(Stanza("message", *children, to=juliet.jid, sender=room), object())
+    assert juliet.heard == [f"<message to='juliet@hub.local/b' from='{room}'>{RESULT}{FIN}</message>"]
 
 
 def test_what_an_iq_asks_is_no_claim(romeo, juliet):
