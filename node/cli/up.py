@@ -130,7 +130,7 @@ This is {config.domain}. All that it keeps is in {config.data}
                SHA-1   {certificate.old_fingerprint(config.certificate)}
                (made here: the client asks once whether to trust it, and shows one of these; compare)
 
-{_qr(f"xmpp:{owner}")}
+{qr(f"xmpp:{owner}")}
   Then add the contact hub@{config.domain}: this machine. More people, another password:
   {_command()} user add NAME@{config.domain} --config {config.path}
   {_command()} user passwd {owner} --config {config.path}
@@ -142,7 +142,7 @@ def _announce() -> None:
     print("hobnode: ready; Ctrl-C stops it", flush=True)
 
 
-def _qr(text: str) -> str:
+def qr(text: str) -> str:
     """The text as a QR code for the terminal; '' if it cannot be drawn or shown."""
     command = [sys.executable, "-m", "node.cli.qr", text]
     try:

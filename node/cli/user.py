@@ -1,14 +1,16 @@
-"""hobnode user: people are added, listed and removed, and get new passwords, whether the node runs or not."""
+"""hobnode user: people are added, invited, listed and removed, and get new passwords, whether the node runs or not."""
 
 import getpass
 import sys
+import time
 
 from node.base import jid
 from node.base.path import Path
-from node.cli import office
+from node.cli import office, up
 from node.cli.trouble import Trouble
 from node.config import Config, load
 
+DAYS = range(1, 366)  # for which an invitation may be good; one that is found in a drawer years later is not
 LIMIT = 1024  # characters of a password; RFC 8265 sets none, a login in one piece of 10,000 bytes does
 
 
@@ -16,12 +18,15 @@ def arguments(parser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, carry_out, summary in (
         ("add", add, "make an account"),
+        ("invite", invite, "print a link with which somebody makes one account, of a name and password of his choice"),
         ("list", show, "print the addresses of all accounts"),
         ("remove", remove, "remove an account and all that is kept for it"),
         ("passwd", change, "give an account another password; whoever is logged in has to log in anew"),
     ):
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name != "list":
+        if name == "invite":
+            action.add_argument("--days", type=int, default=7, help="for how long it is good (default: 7)")
+        elif name != "list":
             action.add_argument("jid", metavar="JID", help="the address: ann@home.example")
         action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
         if name in ("add", "passwd"):
@@ -36,7 +41,22 @@ def add(given) -> int:
     address = _address(config, given.jid)
     if address.local in config.things:
         raise Trouble(f"{address} is a thing: [thing.{address.local}]", exit_code=1)
+    if address in office.ask(config, "user-list"):  # said before he thinks of a password
+        raise Trouble(f"{address} exists already", exit_code=1)
     print("added", office.ask(config, "user-add", name=address.local, password=_password(given, address)))
+    return 0
+
+
+def invite(given) -> int:
+    config = load(given.config)
+    if given.days not in DAYS:
+        raise Trouble(f"an invitation is good for {DAYS[0]} to {DAYS[-1]} days, not {given.days}")
+    made = office.ask(config, "user-invite", days=given.days)
+    link = f"xmpp:{config.domain}?register;preauth={made['token']}"  # XEP-0445 §2.2
+    if sys.stdout.isatty():
+        print(up.qr(link))
+    print(f"token  {made['token']}\nlink   {link}")
+    print(f"until  {time.strftime('%Y-%m-%d %H:%M', time.localtime(made['expires']))}, for one account")
     return 0
 
 
@@ -48,16 +68,23 @@ def show(given) -> int:
 
 def remove(given) -> int:
     config = load(given.config)
-    print("removed", office.ask(config, "user-remove", name=_address(config, given.jid).local))
+    print("removed", office.ask(config, "user-remove", name=_account(config, given.jid).local))
     return 0
 
 
 def change(given) -> int:
     config = load(given.config)
-    address = _address(config, given.jid)
+    address = _account(config, given.jid)
     password = _password(given, address)
     print("new password for", office.ask(config, "user-passwd", name=address.local, password=password))
     return 0
+
+
+def _account(config: Config, text: str) -> jid.Jid:
+    address = _address(config, text)
+    if address not in office.ask(config, "user-list"):
+        raise Trouble(f"there is no account {address}", exit_code=1)
+    return address
 
 
 def _address(config: Config, text: str) -> jid.Jid:

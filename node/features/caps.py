@@ -33,12 +33,12 @@ class Caps:
     def version(self, at: str) -> str:
         """The hash of what `disco` tells there (XEP-0115 §5.1)."""
         identities, features = self.hub.identities[at], self.hub.features[at]
-        forms = self.hub.need("disco").forms[at]
-        size = len(identities), len(features), len(forms)  # all only ever grow
+        disco = self.hub.need("disco")
+        size = len(identities), len(features), disco.edition  # the first two only ever grow
         known = self.known.get(at)
         if known is None or known[0] != size:
             with_lang = [(category, type, "", name) for category, type, name in identities]
-            known = self.known[at] = size, verification(with_lang, features, forms)
+            known = self.known[at] = size, verification(with_lang, features, disco.forms[at].values())
         return known[1]
 
     def is_current(self, node: str, at: str) -> bool:

@@ -36,13 +36,24 @@ class Options:
 
 
 def setup(hub, options):
-    told = [
-        form.field(f"{name}-addresses", *dict.fromkeys(uris), type="list-multi")
-        for name, uris in options.named()
-        if uris
-    ]
-    if told:
-        hub.need("disco").extend(form.form(form.field("FORM_TYPE", NS, type="hidden"), *told, type="result"))
+    contact = Contact(hub)
+    contact.reload(options)
+    hub.provide("contact", contact)
+
+
+class Contact:
+    def __init__(self, hub):
+        self.hub = hub
+
+    def reload(self, options: Options) -> None:
+        """Tells these addresses from now on."""
+        told = [
+            form.field(f"{name}-addresses", *dict.fromkeys(uris), type="list-multi")
+            for name, uris in options.named()
+            if uris
+        ]
+        form_type = form.field("FORM_TYPE", NS, type="hidden")
+        self.hub.need("disco").extend(NS, form.form(form_type, *told, type="result") if told else None)
 
 
 def check(name: str, uri: str) -> None:

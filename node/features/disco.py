@@ -33,7 +33,8 @@ class Disco:
     def __init__(self, hub):
         self.hub = hub
         self.nodes: dict[tuple[str, str], tuple[Children, Children]] = {}
-        self.forms: dict[str, list[Element]] = defaultdict(list)
+        self.forms: dict[str, dict[str, Element]] = defaultdict(dict)  # by place and FORM_TYPE
+        self.edition = 0  # another one each time that a form changes
         self.is_alias: Callable[[str, str], bool] = lambda node, at: False
 
     def on_node(self, node: str, info: Children, items: Children, at: str) -> None:
@@ -44,9 +45,12 @@ class Disco:
         """
         self.nodes[at, node] = info, items
 
-    def extend(self, form: Element, at: str = "host") -> None:
-        """Adds a form to what is told of the `host`, an `account` or a `thing` (XEP-0128); one of each FORM_TYPE."""
-        self.forms[at].append(form)
+    def extend(self, form_type: str, form: Element | None, at: str = "host") -> None:
+        """The form of that FORM_TYPE for what is told of the `host`, an `account` or a `thing` (XEP-0128), or None."""
+        self.forms[at].pop(form_type, None)
+        if form is not None:
+            self.forms[at][form_type] = form
+        self.edition += 1
 
     def alias(self, is_alias: Callable[[str, str], bool]) -> None:
         """Says which nodes (node, at) are other names of no node at all (XEP-0115 §6.2)."""
@@ -67,7 +71,7 @@ class Disco:
             for category, type, name in self.hub.identities[at]
         ]
         features = [E("feature", None, var=feature) for feature in self.hub.features[at]]
-        return identities + features + self.forms[at]
+        return [*identities, *features, *self.forms[at].values()]
 
     def items(self, at, iq, origin):
         """§4: what belongs to it."""

@@ -12,6 +12,7 @@ from node.base.jid import Jid
 from node.base.stanza import Stanza
 from node.base.stored import pack, unpack
 from node.features.roster import Item, Rosters, Saving
+from node.hub.quota import Quota
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ NEEDS = ("roster",)
 
 TYPES = ("subscribe", "subscribed", "unsubscribe", "unsubscribed")
 HELD_LIMIT = 100  # stanzas between two people while a commit of 20 ms is under way; more if the disk hangs
+# Changes that strangers of one domain may make in an hour, by asking and taking it back: each is a commit of some
+# 12 KiB, so 6 MB a day, a quarter of what a card is to bear. A village gets to know this home in an evening.
+STRANGERS_LIMIT = 20
 REQUEST_LIMIT = 4096  # bytes of a request that are kept: a line of introduction and a nickname
 
 
@@ -30,6 +34,7 @@ def setup(hub, options):
         hub.guard("arriving", name, subscriptions.hold_arriving)
     hub.guard("leaving", "presence", subscriptions.leave)
     hub.on("available", subscriptions.remind)
+    hub.on("restore", subscriptions.restored)
     hub.on("contact removed", subscriptions.part)
 
 
@@ -98,6 +103,7 @@ class Subscriptions:
         self.rosters: Rosters = hub.need("roster")
         # What follows a change that is being kept, by owner and contact.
         self.held: dict[tuple[Jid, Jid], list] = {}
+        self.strangers = Quota(STRANGERS_LIMIT, 3600)  # by domain
 
     @property
     def presence(self):
@@ -208,6 +214,10 @@ class Subscriptions:
         new, heard = inbound(old, stanza.type, kept_request(stanza))
         if stanza.type == "unsubscribe" and not old.listed:
             heard = False  # §3.3.3: of a request that was in no roster only the record is removed
+        counts = new != old and not old.listed and contact.domain != self.hub.host
+        if counts and not self.strangers.take(contact.domain, self.hub.loop.time()):
+            log.debug("%s: %s of %s is dropped: there were too many from there", owner, stanza.type, contact)
+            return  # silently, as for an account that is not there; his server asks again at his next login
 
         def failed(error):
             log.warning("%s: %s of %s is dropped: %s", owner, stanza.type, contact, error)
@@ -246,9 +256,18 @@ class Subscriptions:
         for item in list(self.rosters.items(owner).values()):
             if item.request:
                 session.deliver(unpack(item.request))
-            if item.ask and len(self.hub.present[owner]) == 1:
+            if item.ask and next(iter(self.hub.present[owner])) == session.jid:
                 # §3.1.2: ask again, for the request or its answer may have been lost.
                 self.hub.route(Stanza("presence", type="subscribe", sender=owner, to=item.jid))
+
+    def restored(self, session, parts):
+        """It was there when the node was killed, and so maybe between what was kept here and what the contact was to
+        hear of it; or a request was on its way to it. It will not become available anew."""
+        self.hub.loop.call_soon(self._remind_again, session)  # when all are back
+
+    def _remind_again(self, session):
+        if session.jid in self.hub.present.get(session.jid.bare, ()):
+            self.remind(session, True)
 
 
 def kept_request(stanza: Stanza) -> bytes:

@@ -23,13 +23,13 @@ def test_the_journal_gets_a_priority_and_no_time():
 
 
 @pytest.mark.parametrize("bad", ["\n", "\r", "\x1b[2J", "\x00", "\u202e", "\u2028", "\x85"])
-def test_a_stranger_starts_no_line_and_moves_no_cursor(bad):
+def test_L12_a_stranger_starts_no_line_and_moves_no_cursor(bad):
     shown = line("login of %s failed", f"a{bad}b")
     assert shown.isprintable()
     assert len(shown.splitlines()) == 1
 
 
-def test_long_lines_are_cut():
+def test_L12_long_lines_are_cut():
     assert len(escaped("x" * 5000, LIMIT)) == LIMIT
     assert len(escaped("\n" * 5000, LIMIT)) == LIMIT
     assert escaped("x" * LIMIT, LIMIT) == "x" * LIMIT

@@ -130,9 +130,9 @@ def test_what_is_to_be_typed_is_what_the_shell_finds(monkeypatch, called, typed)
 
 
 def test_on_a_terminal_the_qr_code_is_no_negative_whatever_the_colours_are(monkeypatch):
-    assert "\033" not in up._qr("xmpp:ann@pi.local")
+    assert "\033" not in up.qr("xmpp:ann@pi.local")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    lines = up._qr("xmpp:ann@pi.local").splitlines()
+    lines = up.qr("xmpp:ann@pi.local").splitlines()
     assert all(line.startswith("\033[97;40m█") and line.endswith("\033[0m") for line in lines[:-1])
 
 

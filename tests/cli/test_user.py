@@ -1,5 +1,8 @@
 """hobnode user: the same answers from a node that serves and from its files."""
 
+import re
+import time
+
 import pytest
 
 from node.cli import office
@@ -35,6 +38,53 @@ def test_people_come_get_a_password_and_go(types, config):
     assert user("remove", ann) == (1, "", f"hobnode: there is no account {ann}\n")
     assert user("passwd", ann, "--password-stdin", stdin="x\n")[0] == 1
     assert user("list")[1] == "bob@home.example\n"
+
+
+def test_somebody_is_invited(types, config):
+    code, out, err = types("user", "invite", "--days", "2", "--config", config)
+    assert (code, err) == (0, "")
+    token, link, until = re.fullmatch(r"token  (\w+)\nlink   (\S+)\nuntil  (.*), for one account\n", out).groups()
+    assert link == f"xmpp:home.example?register;preauth={token}"
+    ends = time.mktime(time.strptime(until, "%Y-%m-%d %H:%M"))
+    assert 1.9 < (ends - time.time()) / 86400 < 2.01
+    assert token not in types("user", "invite", "--config", config)[1]
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "400"])
+def test_an_invitation_is_good_for_some_days(types, home, days):
+    assert types("user", "invite", "--days", days, "--config", home) == (
+        2,
+        "",
+        f"hobnode: an invitation is good for 1 to 365 days, not {days}\n",
+    )
+
+
+def test_on_a_terminal_the_link_is_a_qr_code_too(types, home, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("node.cli.up.qr", lambda text: drawn.append(text) or "the code")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out = types("user", "invite", "--config", home)[1]
+    assert out.startswith("the code\n") and drawn == re.findall("xmpp:.*", out)
+
+
+def test_who_only_looks_makes_no_files(types, home):
+    before = sorted(home.parent.iterdir())
+    assert types("user", "list", "--config", home) == (0, "", "")
+    for action in ("passwd", "remove"):
+        said = types("user", action, "ann@home.example", "--config", home)
+        assert said == (1, "", "hobnode: there is no account ann@home.example\n")
+    assert sorted(home.parent.iterdir()) == before
+
+
+def test_what_cannot_be_is_said_before_a_password_is_asked_for(types, home, monkeypatch):
+    types("user", "add", "ann@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    monkeypatch.setattr("node.cli.user._password", None)
+    assert types("user", "add", "ann@home.example", "--config", home)[2] == (
+        "hobnode: ann@home.example exists already\n"
+    )
+    assert types("user", "passwd", "bob@home.example", "--config", home)[2] == (
+        "hobnode: there is no account bob@home.example\n"
+    )
 
 
 @pytest.mark.parametrize(

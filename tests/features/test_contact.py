@@ -47,6 +47,18 @@ def test_the_addresses_are_in_a_form_of_the_host(person):
 
 
 @pytest.mark.usefixtures("configured")
+def test_other_addresses_are_told_from_one_moment_to_the_next(hub, person):
+    romeo, contact = person("romeo@hub.local/a"), hub.need("contact")
+    before = hub.need("caps").version("host")
+    contact.reload(Options(admin=["mailto:bob@home.example"]))
+    assert values(told(romeo).find("x", FORM))["admin-addresses"] == ["mailto:bob@home.example"]
+    between = hub.need("caps").version("host")
+    contact.reload(Options())
+    assert told(romeo).find("x", FORM) is None
+    assert len({before, between, hub.need("caps").version("host")}) == 3
+
+
+@pytest.mark.usefixtures("configured")
 def test_accounts_and_things_have_no_such_form(hub):
     disco = hub.need("disco")
     assert [each.name for at in ("account", "thing") for each in disco.describe(at) if each.name == "x"] == []

@@ -5,7 +5,8 @@ import pytest
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.features.roster import Item
-from node.features.subscription import inbound, outbound
+from node.features.subscription import STRANGERS_LIMIT, inbound, outbound
+from tests.conftest import settle
 
 CONTACT = parse("juliet@hub.local")
 FETCH = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>"
@@ -289,6 +290,23 @@ def test_a_request_that_was_not_answered_is_repeated_at_the_next_login(romeo, hu
     ]
 
 
+def test_who_has_asked_asks_again_when_his_session_outlives_a_killed_node(romeo, person, hub, run):
+    """XEP-0198: it is resumed, so it never becomes available anew; and what Juliet had to hear may be lost."""
+    run(hub.accounts.create("juliet", "secret"))
+    romeo.says("<presence to='juliet@hub.local' type='subscribe'/>")
+    items = hub.need("roster").items(parse("juliet@hub.local"))
+    settle(hub)
+    items.clear()  # the node was killed before Juliet's side was on disk
+    hub.tell("restore", romeo, {})
+    settle(hub)
+    assert items[romeo.jid.bare].pending_in
+    juliet = person("juliet@hub.local/b").says("<presence/>")
+    request = "<presence from='romeo@hub.local' to='juliet@hub.local' type='subscribe'/>"
+    assert request in juliet.heard
+    hub.tell("restore", juliet, {})  # it was told, and was killed before that had left the node
+    assert request in juliet.heard
+
+
 def test_a_pre_approval_stays_here_and_grants_the_request_when_it_comes(romeo, juliet):
     juliet.says("<presence type='subscribed' to='romeo@hub.local'/>")
     assert romeo.heard == []
@@ -355,13 +373,42 @@ def test_nobody_subscribes_to_himself(romeo):
     assert romeo.heard == []
 
 
-def test_a_stranger_cannot_fill_the_roster(romeo, hub):
+def test_P2_a_stranger_cannot_fill_the_roster(romeo, hub):
     for number in range(150):
-        stanza = Stanza("presence", type="subscribe", sender=parse(f"s{number}@far.example"), to=romeo.jid.bare)
+        stanza = Stanza("presence", type="subscribe", sender=parse(f"s@far{number}.example"), to=romeo.jid.bare)
         hub.route(stanza)
     assert len(romeo.heard) == 100
     romeo.says("<iq type='set' id='x'><query xmlns='jabber:iq:roster'><item jid='nurse@hub.local'/></query></iq>")
     assert romeo.heard[0] == "<iq type='result' id='x' from='romeo@hub.local' to='romeo@hub.local/a'/>"
+
+
+def test_P2_strangers_elsewhere_cannot_wear_out_the_disk(romeo, juliet, hub, monkeypatch):
+    """Each change is a commit. Whom one knows is not counted, nor who lives here."""
+    romeo.says("<iq type='set' id='i'><query xmlns='jabber:iq:roster'><item jid='known@far.example'/></query></iq>")
+    romeo.ears.clear()
+
+    def says(who, type):
+        writes = hub.store.writes
+        hub.route(Stanza("presence", type=type, sender=parse(who), to=parse("romeo@hub.local")))
+        return hub.store.writes > writes
+
+    def changes(who, times):
+        written = 0
+        for _ in range(times):
+            written += says(who, "subscribe")
+            settle(hub)
+            written += says(who, "unsubscribe")
+            settle(hub)
+        return written
+
+    assert changes("a@far.example", 8) + changes("b@far.example", 8) == STRANGERS_LIMIT
+    assert not any(says("a@near.example", "unsubscribe") for _ in range(STRANGERS_LIMIT))  # nothing to be kept
+    assert changes("a@near.example", 1) == 2
+    assert changes("known@far.example", 2) == 4
+    assert changes("juliet@hub.local", STRANGERS_LIMIT) == STRANGERS_LIMIT * 2
+    later = hub.loop.time() + 3600 / STRANGERS_LIMIT
+    monkeypatch.setattr(hub.loop, "time", lambda: later)
+    assert changes("c@far.example", 2) == 1
 
 
 def test_what_follows_a_change_waits_for_it(romeo, juliet):

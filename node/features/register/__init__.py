@@ -1,7 +1,7 @@
 """XEP-0077: In-Band Registration: whoever is logged in changes the password, or removes the account.
 
-New accounts are not made in band: there is no stream feature for it, and who asks for one gets not-allowed.
-`hobnode user add` makes them. Sessions are always encrypted (ports/client), so a password may be said in one.
+Who wants a new account says so before he logs in (newcomers.py), not in a session and not from another server: there
+he gets not-allowed. Sessions are always encrypted (ports/client), so a password may be said in one.
 """
 
 import asyncio
@@ -9,14 +9,19 @@ import asyncio
 from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.jid import JidError, make
+from node.features.register.invitations import Invitations
+from node.features.register.newcomers import NS, Newcomers, Options
 from node.hub import people
 from node.hub.accounts import AccountError
 
-NS = "jabber:iq:register"
+__all__ = ["Options", "setup"]
 
 
 def setup(hub, options):
     register = Register(hub)
+    newcomers = Newcomers(hub, Invitations(hub.store.accounts))
+    newcomers.reload(options)
+    hub.provide("register", newcomers)
     hub.advertise(NS)
     for at in ("host", "self"):  # clients send it to the server, or to nobody (§3.2, §3.3)
         hub.on_iq("get", "query", NS, register.show, at=at)
@@ -30,7 +35,7 @@ class Register:
     def show(self, iq, origin):
         """§3.1: what is on file, without the password, which nobody knows."""
         if not self._is_registered(iq):
-            raise StanzaError("service-unavailable", "Nobody can register here in band")
+            raise StanzaError("service-unavailable", "Nobody registers here who is not at the door")
         return iq.reply(
             E(
                 "query",
@@ -55,11 +60,11 @@ class Register:
         """
         username, password = iq.payload.find("username"), iq.payload.find("password")
         if not self._is_registered(iq):
-            raise StanzaError("not-allowed", "Nobody can register here in band")
+            raise StanzaError("not-allowed", "Nobody registers here who is not at the door")
         if username is None or password is None or not password.text:
             raise StanzaError("bad-request", "A change of password takes your username and the new password")
         if not self._is_own_name(iq, username.text.strip()):
-            raise StanzaError("not-allowed", "This is not your account, and no new ones are made in band")
+            raise StanzaError("not-allowed", "This is not your account, and who has one makes no other")
         try:
             await self.hub.accounts.set_password(iq.sender.local, password.text)
         except AccountError as error:
