@@ -38,6 +38,7 @@ FEATURES = (
     "blocking",  # before all that looks at stanzas: whom we block is not there
     "carbons",  # right behind: it has a forged copy begin its way anew, for nobody whom we block
     "roster",
+    "archive",  # behind all that may stop a message: what is refused has not been said
     "subscription",
     "presence",
     "offline",
@@ -60,6 +61,8 @@ FACES = (
     "sensor",
     "about",
 )
+
+RELOADED = ("contact", "register")  # features whose table is read again at SIGHUP
 
 GOODBYE = 3  # seconds for sessions to take their last words; systemd gives 90, people less
 
@@ -147,7 +150,7 @@ async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) 
         await control.close()
         await asyncio.gather(*(thing.stop() for thing in hub.things.values()))
         await hub.stop()
-        clients.close()
+        await clients.leave()
         links.close()  # after all who still had something to say to other servers
         await turn.goodbyes(GOODBYE)
         service.close()
@@ -191,6 +194,8 @@ class Reloading:
                 self.hub.need("access").allow(fresh.tables.get("access", Access()))
                 self.clients.rate = fresh.tables.get("limits", Limits()).rate
                 self.links.reload(_federation(fresh))
+                for name in RELOADED:
+                    self.hub.need(name).reload(fresh.options(import_module(f"node.features.{name}")))
                 await self._exchange_things(fresh)
             except (CertificateError, ConfigError, ValueError) as error:
                 log.error("not reloaded, all stays as it is: %s", error)

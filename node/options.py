@@ -13,6 +13,8 @@ from node.base.path import Path
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false"}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)")
+# Possessive, or a line of thirty letters without a '=' would take for ever.
+_KEY = re.compile(r"""\s*+((?:[\w-]++|"[^"]*+"|'[^']*+'|\s*\.\s*+)++)\s*=""")
 
 
 class ConfigError(Exception):
@@ -154,7 +156,7 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[+([^\[\]]+)\]+", line)
-        key = re.match(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*'|\s*\.\s*)+)\s*=""", line)
+        key = _KEY.match(line)
         if header:
             table = _key_path(header[1])
             path = table

@@ -34,6 +34,8 @@ def setup(hub, options):
         hub.guard("leaving", name, blocking.refuse)
         hub.guard("arriving", name, blocking.drop)
     hub.on("unbound", blocking.left)
+    hub.on("save", blocking.save)
+    hub.on("restore", blocking.restore)
     hub.on("removed", blocking.forget)
 
 
@@ -94,7 +96,10 @@ class Blocking:
 
     def show(self, iq, origin):
         owner = iq.sender.bare
-        self.asked.setdefault(owner, set()).add(iq.sender)
+        asked = self.asked.setdefault(owner, set())
+        if iq.sender not in asked:
+            asked.add(iq.sender)
+            self.hub.tell("changed", iq.sender)
         return iq.reply(E("blocklist", NS, *(E("item", None, jid=jid) for jid in self.lists.get(owner, ()))))
 
     async def block(self, iq, origin):
@@ -167,6 +172,14 @@ class Blocking:
             resources.discard(session.jid)
             if not resources:
                 del self.asked[session.jid.bare]
+
+    def save(self, session, parts):
+        if session.jid in self.asked.get(session.jid.bare, ()):
+            parts["blocking"] = True
+
+    def restore(self, session, parts):
+        if parts.get("blocking"):
+            self.asked.setdefault(session.jid.bare, set()).add(session.jid)
 
     def forget(self, owner):
         """The account is gone."""

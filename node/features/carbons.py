@@ -35,12 +35,15 @@ _PAYLOADS = {
 
 def setup(hub, options):
     carbons = Carbons(hub)
+    hub.provide("carbons", carbons)
     hub.advertise(NS, RULES)  # on the domain alone: §3
     hub.on_iq("set", "enable", NS, carbons.enable, at="self")
     hub.on_iq("set", "disable", NS, carbons.disable, at="self")
     hub.watch("leaving", "message", carbons.left)
     hub.watch("arriving", "message", carbons.came)
     hub.on("unbound", carbons.ended)
+    hub.on("save", carbons.save)
+    hub.on("restore", carbons.restore)
 
 
 class Carbons:
@@ -53,12 +56,42 @@ class Carbons:
     # Who gets copies
 
     def enable(self, iq, origin):
-        self.enabled.setdefault(iq.sender.bare, {})[iq.sender] = None
+        self.add(iq.sender)
+        self.hub.tell("changed", iq.sender)
         return iq.reply()
+
+    def add(self, full: Jid) -> None:
+        """This resource gets copies from now on."""
+        self.enabled.setdefault(full.bare, {})[full] = None
 
     def disable(self, iq, origin):
         self.forget(iq.sender)
+        self.hub.tell("changed", iq.sender)
         return iq.reply()
+
+    def save(self, session, parts):
+        if session.jid in self.enabled.get(session.jid.bare, ()):
+            parts["carbons"] = True
+
+    def restore(self, session, parts):
+        if parts.get("carbons"):
+            self.add(session.jid)
+
+    def as_heard(self, full: Jid, message: Stanza) -> Stanza | None:
+        """A message from the account's archive, as this resource of it hears it when it passes; None: not at all."""
+        owner, to = full.bare, message.to
+        if to is None or message.sender is None or message.sender == full:
+            return None
+        if to == full or (to == owner and full in listening(self.hub, owner)):
+            return message
+        way = LEFT if message.sender.bare == owner else CAME
+        if full not in self.enabled.get(owner, ()) or not is_conversation(message, way):
+            return None
+        return wrapped("sent" if way is LEFT else "received", owner, message).copy(to=full)
+
+    def copies(self, full: Jid, message: Stanza) -> bool:
+        """Whether this resource gets a copy of a message that comes for another one."""
+        return full in self.enabled.get(full.bare, ()) and is_conversation(message, CAME)
 
     def ended(self, session):
         self.forget(session.jid)
@@ -128,6 +161,8 @@ class Carbons:
         receivers = [full for full in self.enabled[owner] if full not in without]
         if not receivers:
             return
+        if name == "sent":  # what came has its id in it already (XEP-0313 §3.5)
+            message = self.hub.need("archive").with_id(owner, message)
         wrapper = wrapped(name, owner, message)
         sessions = self.hub.sessions
         for full in receivers:

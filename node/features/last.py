@@ -50,6 +50,8 @@ class LastSeen:
         hub.watch("leaving", "presence", self.listen)
         hub.on("unbound", self.left)
         hub.on("removed", self.forget)
+        hub.on("save", self.save_session)
+        hub.on("restore", self.restore_session)
         hub.on("stopping", self.stop)
 
     def uptime(self, iq, origin):
@@ -84,6 +86,14 @@ class LastSeen:
 
     def left(self, session):
         self.note(session.jid.local, self.goodbyes.pop(session.jid, ""))
+
+    def save_session(self, session, parts):
+        if session.jid in self.goodbyes:
+            parts["goodbye"] = self.goodbyes[session.jid]
+
+    def restore_session(self, session, parts):
+        if "goodbye" in parts:
+            self.goodbyes[session.jid] = parts["goodbye"]
 
     def note(self, localpart, status):
         if not self.hub.accounts.exists(localpart):

@@ -1,23 +1,26 @@
 """XEP-0160: messages for people who are not there, stamped by XEP-0203 and kept until a client has them (D3).
 
-What a client has is known by asking it: after a batch of messages it gets a ping, and only its answer, which
-comes after them on the same stream, has them deleted. A client whose line breaks before gets them again.
+What a client has is known by its ack (XEP-0198), or by asking: after a batch of messages it gets a ping, and only its
+answer, which comes after them on the same stream, has them deleted. A client whose session ends before gets them again.
 """
 
 import logging
 import time
 from asyncio import Future
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.base import stamp
-from node.base.element import SEPARATOR, E
+from node.base.element import E
 from node.base.errors import StanzaError
+from node.base.hints import worth_keeping
 from node.base.jid import Jid, JidError
-from node.base.stanza import CLIENT, Stanza, kind, new_id
+from node.base.stanza import Stanza, kind, new_id
 from node.base.stored import pack, unpack
 from node.features.roster import unkept
 from node.hub.delivery import listening
 from node.hub.store import StoreError
+from node.net.deadlines import Deadlines
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +28,14 @@ NEEDS = ("roster", "presence")
 
 FEATURE = "msgoffline"
 DELAY = "urn:xmpp:delay"
+FROM_STORAGE = "Offline Storage"  # XEP-0160 §2: the reason in our stamp
 PING = "urn:xmpp:ping"
 HINTS = "urn:xmpp:hints"  # XEP-0334
-CHAT_STATES = "http://jabber.org/protocol/chatstates"
+SID = "urn:xmpp:sid:0"  # XEP-0359
 
 MESSAGES_LIMIT = 1000  # for one account from its contacts, and as many again from strangers: a family's month
 BYTES_LIMIT = 10 * 1024 * 1024  # likewise: a hundred full accounts take 2 GB of a card
+PATIENCE = 60.0  # seconds for a client to confirm a batch, then another one may have it: a slow line takes ten
 BATCH = 200  # messages at once, and
 BATCH_BYTES = 512 * 1024  # of them: half of what a connection may have unsent
 
@@ -41,11 +46,9 @@ CREATE TABLE offline (
 );
 CREATE INDEX offline_owner ON offline (owner, id);
 """
+ARCHIVED = "ALTER TABLE offline ADD COLUMN archived TEXT"  # its id in the owner's archive, if it is there, too
 
-# Namespaces of what says nothing by itself, or only as long as one looks. Receipts, markers, reactions and
-# what is encrypted have no body either, and are kept.
-_PASSING = (CHAT_STATES, HINTS, DELAY, "urn:xmpp:sid:0")
-_THREAD = kind("thread", CLIENT)
+_STANZA_ID = kind("stanza-id", SID)
 
 
 def setup(hub, options):
@@ -53,7 +56,10 @@ def setup(hub, options):
     hub.provide("offline", offline)
     hub.advertise(FEATURE)
     hub.on("available", offline.arrived)
+    hub.on("resumed", offline.returned)
     hub.on("unbound", offline.left)
+    hub.on("save", offline.save)
+    hub.on("restore", offline.restore)
     hub.on("removed", offline.forget)
     hub.watch("leaving", "iq", offline.answered)
 
@@ -66,14 +72,16 @@ class Message(NamedTuple):
     stranger: int
     stamp: float
     stanza: bytes
+    archived: str | None = None
 
 
 class Batch(NamedTuple):
-    """Messages on their way to a resource, and the id of the ping behind them."""
+    """Messages on their way to a resource, and the id of the ping behind them, if there is one."""
 
     full: Jid
-    ping: str
+    id: str
     messages: list[tuple[int, int, int]]  # id, stranger, bytes
+    late: bool = False  # not confirmed in time: who comes next gets them
 
 
 class Box:
@@ -96,11 +104,13 @@ class Offline:
         self.hub = hub
         self.rosters = hub.need("roster")
         self.store = hub.store.accounts
-        self.store.schema("offline", SCHEMA)
+        self.store.schema("offline", SCHEMA, ARCHIVED)
         self.next_id = (self.store.read("SELECT max(id) FROM offline")[0][0] or 0) + 1
         self.boxes: dict[Jid, Box] = {}  # of accounts for which something was kept since the start, or is
         self.fresh: dict[int, Message] = {}  # not committed yet, so not to be read from the database
+        self.gone: set[int] = set()  # deleted by `leave_to_archive`, but not on disk yet
         self.batches: dict[Jid, Batch] = {}  # under way, by account
+        self.unconfirmed = Deadlines(hub.loop, PATIENCE, self.overdue)  # accounts
 
     def box(self, owner: Jid) -> Box:
         box = self.boxes.get(owner)
@@ -113,11 +123,11 @@ class Offline:
 
     # Keeping
 
-    def keep(self, owner: Jid, message: Stanza) -> None:
+    def keep(self, owner: Jid, message: Stanza, came: float | None = None) -> None:
         """Keeps a message of type chat or normal for an account (bare) of which nobody is there.
 
-        Raises StanzaError when it must not be kept or there is no room. Of a disk that fails the sender hears
-        a moment later.
+        It `came` at that Unix time, else now. Raises StanzaError when it must not be kept or there is no room. Of a
+        disk that fails the sender hears a moment later.
         """
         if message.has("no-store", HINTS):
             raise StanzaError("service-unavailable")
@@ -128,16 +138,17 @@ class Offline:
         data = pack(message)
         box = self.box(owner)
         if box.messages[stranger] >= MESSAGES_LIMIT or box.bytes[stranger] + len(data) > BYTES_LIMIT:
+            self.hub.need("archive").refused(message)
             raise StanzaError("service-unavailable", "Too many messages wait already")
-        kept = Message(self.next_id, owner, stranger, time.time(), data)
+        kept = Message(self.next_id, owner, stranger, came or time.time(), data, archive_id(owner, message))
         try:
-            self.store.write("INSERT INTO offline VALUES (?, ?, ?, ?, ?)", kept)
+            self.store.write("INSERT INTO offline VALUES (?, ?, ?, ?, ?, ?)", kept)
         except StoreError as error:
             raise unkept(error) from error
         self.next_id += 1
         box.count(stranger, 1, len(data))
         self.fresh[kept.id] = kept
-        self.store.committed().add_done_callback(lambda commit: self.settled(commit, owner, kept, message))
+        self.store.committed(hurry=False).add_done_callback(lambda commit: self.settled(commit, owner, kept, message))
 
     def is_stranger(self, owner: Jid, sender: Jid) -> int:
         if sender.domain == self.hub.host:
@@ -167,21 +178,40 @@ class Offline:
 
     def send(self, owner, session):
         """The next batch. What comes meanwhile goes by the ordinary way and may overtake older batches."""
-        if owner in self.batches:
+        under_way = self.batches.get(owner)
+        if under_way and not under_way.late:
             return
         messages = self.waiting(owner)
         if not messages:
             return
         for message in messages:
             came = stamp.format(message.stamp)
-            delay = E("delay", DELAY, "Offline Storage", from_=self.hub.host, stamp=came)
+            delay = E("delay", DELAY, FROM_STORAGE, from_=self.hub.host, stamp=came)
             try:
                 session.deliver(unpack(message.stanza, delay))
             except JidError as error:
                 log.warning("a message for %s has a sender that is valid no more: %s", owner, error)
         sizes = [(message.id, message.stranger, len(message.stanza)) for message in messages]
+        self.hand_over(owner, session, sizes, ping=True)
+
+    def hand_over(self, owner, session, sizes, ping):
+        """Waits for the client to confirm what it has been sent."""
         batch = self.batches[owner] = Batch(session.jid, new_id(), sizes)
-        session.deliver(Stanza("iq", E("ping", PING), type="get", id=batch.ping, sender=self.hub.host, to=session.jid))
+        self.unconfirmed.add(owner)
+        acks = session.when_acked(lambda: self.confirmed(owner, batch.id))
+        if ping and not acks:
+            session.deliver(
+                Stanza("iq", E("ping", PING), type="get", id=batch.id, sender=self.hub.host, to=session.jid)
+            )
+
+    def hands_over(self, message: Stanza) -> bool:
+        """Whether this message, delivered and not acked, came from here, where it still is."""
+        return message.has("delay", DELAY) and any(
+            (child.name, child.ns) == ("delay", DELAY)
+            and child.get("from") == self.hub.host
+            and child.text == FROM_STORAGE
+            for child in message.children
+        )
 
     def waiting(self, owner: Jid) -> list[Message]:
         """The oldest messages for an account, as many as go at once."""
@@ -189,7 +219,7 @@ class Offline:
         rows = self.store.read(
             "SELECT * FROM offline WHERE owner = ? AND id > ? ORDER BY id LIMIT ?", (owner, confirmed, BATCH)
         )
-        messages = {row[0]: Message(*row) for row in rows}
+        messages = {row[0]: Message(*row) for row in rows if row[0] not in self.gone}
         for message in self.fresh.values():
             if message.owner == owner and message.id > confirmed:
                 messages[message.id] = message
@@ -206,11 +236,16 @@ class Offline:
         """Watcher: the answer to the ping, a result or an error, came after the messages had been read."""
         if not self.batches or stanza.type not in ("result", "error"):
             return
-        owner = stanza.sender.bare
+        batch = self.batches.get(stanza.sender.bare)
+        if batch is not None and stanza.sender == batch.full and stanza.id == batch.id:
+            self.confirmed(batch.full.bare, batch.id)
+
+    def confirmed(self, owner, id):
+        """The client has the messages of that batch."""
         batch = self.batches.get(owner)
-        if batch is None or stanza.id != batch.ping or stanza.sender != batch.full:
+        if batch is None or batch.id != id:
             return
-        del self.batches[owner]
+        self.drop(owner)
         box = self.box(owner)
         box.confirmed = batch.messages[-1][0]
         self.store.write("DELETE FROM offline WHERE owner = ? AND id <= ?", (owner, box.confirmed))
@@ -218,13 +253,59 @@ class Offline:
             box.count(stranger, -1, -size)
         self.go_on(owner)
 
+    def drop(self, owner):
+        self.batches.pop(owner, None)
+        self.unconfirmed.discard(owner)
+
+    def overdue(self, owner):
+        """A client that reads and never answers, or whose line is cut, does not hold back the others."""
+        batch = self.batches[owner] = self.batches[owner]._replace(late=True)
+        others = [full for full in listening(self.hub, owner) if full != batch.full]
+        if others:
+            self.send(owner, self.hub.sessions[owner][others[0]])
+
     def left(self, session):
         """What it was sent and did not confirm goes to another resource, if there is one."""
         owner = session.jid.bare
         batch = self.batches.get(owner)
         if batch and batch.full == session.jid:
-            del self.batches[owner]
+            self.drop(owner)
             self.go_on(owner)
+
+    def leave_to_archive(self, owner: Jid) -> None:
+        """Somebody logs in who reads the archive (XEP-0386): what is there, on disk, is not for us to hand over.
+
+        Raises StoreError.
+        """
+        box = self.box(owner)
+        if not any(box.messages):
+            if not box.confirmed:
+                del self.boxes[owner]
+            return
+        holds = self.hub.need("archive").holds
+        under_way = {id for id, _, _ in self.batches[owner].messages} if owner in self.batches else set()
+        left = {
+            id: (stranger, size)
+            for id, stranger, size, archived in self.store.read(
+                "SELECT id, stranger, length(stanza), archived FROM offline WHERE owner = ? AND id > ?",
+                (owner, box.confirmed),
+            )
+            if archived and id not in under_way and id not in self.gone and holds(owner, archived)
+        }
+        if not left:
+            return
+        self.store.write_all(("DELETE FROM offline WHERE id = ?", (id,)) for id in left)
+        self.gone.update(left)
+        for stranger, size in left.values():
+            box.count(stranger, -1, -size)
+        self.store.committed(hurry=False).add_done_callback(lambda commit: self.have_gone(commit, owner, left))
+
+    def have_gone(self, commit: "Future[None]", owner: Jid, left: Iterable[int]) -> None:
+        """The disk knows it; or it cannot be deleted, and is handed over like the rest."""
+        self.gone.difference_update(left)
+        if not commit.cancelled() and commit.exception():
+            self.boxes.pop(owner, None)
+        self.go_on(owner)
 
     def go_on(self, owner):
         """The next batch, to whoever is there."""
@@ -232,15 +313,37 @@ class Offline:
         if there and any(self.box(owner).messages):
             self.send(owner, self.hub.sessions[owner][there[0]])
 
+    # A session that outlives its line, or the node (XEP-0198)
+
+    def returned(self, session):
+        """It is back: what was kept while the node was down, and the session with it, waits for nobody else."""
+        if session.jid in self.hub.present.get(session.jid.bare, ()):
+            self.arrived(session, False)
+
+    def save(self, session, parts):
+        batch = self.batches.get(session.jid.bare)
+        if batch and batch.full == session.jid:
+            parts["offline"] = batch.messages[-1][0]
+
+    def restore(self, session, parts):
+        """It was sent messages, and may still ack them."""
+        owner, last = session.jid.bare, parts.get("offline")
+        select = "SELECT id, stranger, length(stanza) FROM offline WHERE owner = ? AND id <= ? ORDER BY id"
+        sizes = self.store.read(select, (owner, last)) if last else []
+        if sizes:
+            self.box(owner)
+            self.hand_over(owner, session, sizes, ping=False)
+
     def forget(self, owner):
         """The account is gone."""
         self.boxes.pop(owner, None)
-        self.batches.pop(owner, None)
+        self.drop(owner)
         self.store.write("DELETE FROM offline WHERE owner = ?", (owner,))
 
 
-def worth_keeping(message: Stanza) -> bool:
-    """Whether it says anything that is still worth hearing later (XEP-0160 §3)."""
-    if message.has("store", HINTS):
-        return True
-    return any(key != _THREAD and key.partition(SEPARATOR)[0] not in _PASSING for key in message.kinds)
+def archive_id(owner: Jid, message: Stanza) -> str | None:
+    """The id that a message has in the archive of `owner` (bare), who alone is believed in that (XEP-0359 §6)."""
+    if _STANZA_ID not in message.kinds:
+        return None
+    ids = (child for child in message.children if (child.name, child.ns) == ("stanza-id", SID))
+    return next((child.get("id") for child in ids if child.get("by") == owner), None)

@@ -7,8 +7,9 @@ when it leaves, or its line is cut, the same are told, and those to whom it had 
 import re
 
 from node.base.errors import StanzaError
-from node.base.jid import Jid
+from node.base.jid import Jid, parse
 from node.base.stanza import CLIENT, Stanza
+from node.base.stored import pack, unpack
 from node.features.subscription import TYPES as SUBSCRIPTION_TYPES
 
 NEEDS = ("roster", "subscription", "blocking")
@@ -25,6 +26,8 @@ def setup(hub, options):
     hub.on_stanza("presence", presences.arrive, at="account")
     hub.guard("leaving", "presence", presences.direct)
     hub.on("unbound", presences.lost)
+    hub.on("save", presences.save)
+    hub.on("restore", presences.restore)
 
 
 class Presences:
@@ -64,6 +67,7 @@ class Presences:
                     session.deliver(said.copy(to=full))
             self.probe(owner, session)
         self.hub.tell("available", session, first)
+        self.hub.tell("changed", full)
 
     def go(self, full: Jid, stanza: Stanza) -> None:
         """The resource is not available any more: all who saw it are told."""
@@ -73,6 +77,7 @@ class Presences:
             del self.last[full]
             self.hub.set_priority(full, None)
             told = self.broadcast(owner, stanza)
+            self.hub.tell("changed", full)
         directed = self.directed.pop(full, None)
         if directed:
             told_already = set(told)
@@ -96,15 +101,35 @@ class Presences:
             return True  # the subscription held it up, and its session has ended meanwhile
         shown = self.directed.get(full)
         if stanza.type == "unavailable":
-            if shown:
-                shown.pop(to, None)
+            if shown and to in shown:
+                del shown[to]
+                self.hub.tell("changed", full)
             return False
         if shown is None:
             shown = self.directed[full] = {}
         if to not in shown and len(shown) >= DIRECTED_LIMIT:
             raise StanzaError("resource-constraint", f"At most {DIRECTED_LIMIT} addresses get presence directly")
-        shown[to] = None
+        if to not in shown:
+            shown[to] = None
+            self.hub.tell("changed", full)
         return False
+
+    # A session that outlives the node (XEP-0198): nobody is told that it went, or that it is back
+
+    def save(self, session, parts):
+        full = session.jid
+        if full in self.last:
+            parts["presence"] = pack(self.last[full]).decode()
+        if full in self.directed:
+            parts["directed"] = list(self.directed[full])
+
+    def restore(self, session, parts):
+        full = session.jid
+        if "presence" in parts:
+            said = self.last[full] = unpack(parts["presence"].encode())
+            self.hub.set_priority(full, priority_of(said))
+        if parts.get("directed"):
+            self.directed[full] = dict.fromkeys(map(parse, parts["directed"]))
 
     # Who is told
 

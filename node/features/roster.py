@@ -40,6 +40,8 @@ def setup(hub, options):
     hub.on_iq("set", "query", NS, rosters.edit, at="self")
     # At "account" there is none: the roster of somebody else is as that of a missing account.
     hub.on("unbound", rosters.left)
+    hub.on("save", rosters.save_session)
+    hub.on("restore", rosters.restore_session)
     hub.on("removed", rosters.forget)
 
 
@@ -167,6 +169,14 @@ class Rosters:
         if roster and not roster.unsaved and not others:
             del self.loaded[owner]
 
+    def save_session(self, session, parts):
+        if session.jid in self.interested:
+            parts["roster"] = True
+
+    def restore_session(self, session, parts):
+        if parts.get("roster"):
+            self.interested.add(session.jid)
+
     def forget(self, owner: Jid):
         """The account is gone."""
         for item in list(self.items(owner).values()):
@@ -254,7 +264,9 @@ class Rosters:
     def fetch(self, iq, origin):
         """RFC 6121 §2.1.3 and §2.6.3: all of it, or nothing where the client has this version already."""
         owner = iq.sender.bare
-        self.interested.add(iq.sender)
+        if iq.sender not in self.interested:
+            self.interested.add(iq.sender)
+            self.hub.tell("changed", iq.sender)
         roster = self.roster(owner)
         version = iq.payload.get("ver")
         if version == roster.version:

@@ -6,16 +6,20 @@ time, so that a login tells nobody which accounts there are.
 
 import asyncio
 import hmac
+import math
 import secrets
 import time
 from collections import OrderedDict
+from typing import TypeVar
 
 from node.base.jid import JidError, make
-from node.hub.store import Database
+from node.hub.database import Database, Statement
+from node.hub.tokens import Tokens
 from node.stream.sasl import FAMILIES, Keys, derive, prepare_password
 
 ITERATIONS = 10_000  # XEP-0438; 5 ms on a PC, about 50 ms on a Pi
 SALT_SIZE = 16  # bytes; XEP-0438
+CHANGES_KEPT = 1000  # of passwords, that a login under way is compared with; it has 30 s
 THREADS = 2  # passwords derived at once; leaves half of a Pi's processors to the loop and the disk
 
 # Numbers are never used twice: what a removed account left cannot fall to a new one.
@@ -32,6 +36,8 @@ CREATE TABLE users (
 );
 CREATE TABLE made_up_keys (secret BLOB NOT NULL);
 """
+# Names that were somebody's. Not as text: who has gone leaves no trace to read.
+GONE = "CREATE TABLE gone (trace BLOB PRIMARY KEY) WITHOUT ROWID"
 _COLUMNS = {
     family: [f"{name}_{part}" for part in ("salt", "iterations", "stored_key", "server_key")]
     for family, name in FAMILIES.items()
@@ -40,6 +46,8 @@ _ALL_COLUMNS = [column for columns in _COLUMNS.values() for column in columns]
 _READ = {family: f"SELECT {', '.join(columns)} FROM users WHERE localpart = ?" for family, columns in _COLUMNS.items()}
 _CREATE = f"INSERT INTO users (localpart, created, {', '.join(_ALL_COLUMNS)}) VALUES (?, ?{', ?' * len(_ALL_COLUMNS)})"
 _CHANGE = f"UPDATE users SET {', '.join(f'{column} = ?' for column in _ALL_COLUMNS)} WHERE localpart = ?"
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 _SIZES = {"SCRAM-SHA-256": 32, "SCRAM-SHA-1": 20}
 
 
@@ -51,7 +59,11 @@ class Accounts:
     """The accounts of `host`. A change returns when it is on disk, and raises StoreError if that fails."""
 
     def __init__(self, database: Database, host: str):
-        database.schema("accounts", SCHEMA)
+        database.schema("accounts", SCHEMA, GONE)
+        self.tokens = Tokens(database)
+        self.changes = 0  # of passwords, and removals, since the start
+        # By localpart, the last of them; while one is under way, none is later.
+        self._changed: OrderedDict[str, float] = OrderedDict()
         self._database = database
         self._host = host
         self._names = {name for (name,) in database.read("SELECT localpart FROM users")}
@@ -63,18 +75,34 @@ class Accounts:
         """Whether there is such an account (prepared localpart)."""
         return localpart in self._names
 
+    def changed_since(self, localpart: str, changes: int) -> bool:
+        """Whether an account has a new password or was removed since `changes` was this number, or is about to.
+
+        Who began to log in before must not end it after: what he has shown is good no more.
+        """
+        return self._changed.get(localpart, 0) > changes
+
     def names(self) -> list[str]:
         """All localparts, sorted."""
         return sorted(self._names)
 
-    async def create(self, localpart: str, password: str) -> None:
-        """Raises AccountError: a name that no address may have or that is taken, an unusable password."""
+    def was_removed(self, localpart: str) -> bool:
+        """Whether there was such an account: to some, whoever has the name is still that person."""
+        return bool(self._database.read("SELECT 1 FROM gone WHERE trace = ?", (self._trace(localpart),)))
+
+    async def create(self, localpart: str, password: str, *together: Statement) -> None:
+        """The account, and what is written `together` with it, or nothing.
+
+        Raises AccountError: a name that no address may have or that is taken, an unusable password.
+        """
         name = self._prepare(localpart)
         async with self._changing:
             if name in self._names:
                 raise AccountError(f"{name}@{self._host} exists already")
             values = await self._derive_all(password)
-            self._database.write(_CREATE, (name, int(time.time()), *values))
+            created = _CREATE, (name, int(time.time()), *values)
+            here_again = "DELETE FROM gone WHERE trace = ?", (self._trace(name),)
+            self._database.write_all((created, here_again, *together))
             await self._settle(name)
 
     async def set_password(self, localpart: str, password: str) -> None:
@@ -82,22 +110,27 @@ class Accounts:
         async with self._changing:
             name = self._find(localpart)
             values = await self._derive_all(password)
-            self._database.write(_CHANGE, (*values, name))
-            await self._settle(name)
+            await self._change(name, (_CHANGE, (*values, name)))
 
     async def remove(self, localpart: str) -> None:
         """Raises AccountError: no such account."""
         async with self._changing:
             name = self._find(localpart)
-            self._database.write("DELETE FROM users WHERE localpart = ?", (name,))
-            await self._settle(name)
+            gone = "INSERT INTO gone VALUES (?)", (self._trace(name),)
+            await self._change(name, ("DELETE FROM users WHERE localpart = ?", (name,)), gone)
+
+    async def _change(self, name: str, *statements: Statement) -> None:
+        """What logged in so far does so no more: logins under way fail, tokens go in the same commit."""
+        self._database.write_all((*statements, self.tokens.wiping(name)))
+        self._changed[name] = math.inf
+        await self._settle(name)
 
     def keys(self, localpart: str, family: str) -> Keys:
         """The SCRAM keys of an account; made-up ones, that fit no password, for one that does not exist."""
         # Made up for everybody, so that the time taken tells nothing.
         made_up = self._make_up(localpart, family)
         rows = self._database.read(_READ[family], (localpart,))
-        return Keys(*rows[0]) if rows else made_up
+        return Keys(*(rows[0] if rows else made_up))
 
     async def check(self, localpart: str, password: str) -> bool:
         """Whether this is the password. Takes as long for an account that does not exist."""
@@ -145,6 +178,12 @@ class Accounts:
                 self._names.add(name)
             else:
                 self._names.discard(name)
+            if self._changed.pop(name, None):
+                self.changes += 1
+                _keep(self._changed, name, self.changes, CHANGES_KEPT)
+
+    def _trace(self, localpart: str) -> bytes:
+        return hmac.digest(self._secret, f"gone\0{localpart}".encode(), "sha256")
 
     def _make_up(self, localpart: str, family: str) -> Keys:
         def digest(part: str) -> bytes:
@@ -173,35 +212,67 @@ def _values(password: str) -> list:
 class Attempts:
     """Whoever guesses passwords has to wait: after three wrong ones 1 s, then 2, 4, up to a minute.
 
-    Counted for each account and address together, so that a stranger cannot lock out whom he guesses at.
-    A moment `now` is the loop's time, in seconds.
+    Counted for each account and address together, so that a stranger cannot lock out whom he guesses at; and for the
+    address alone, which may guess more, so that it is no use to try ever other accounts. That holds up nobody who has
+    logged in from there before. A moment `now` is the loop's time, in seconds.
     """
 
     FREE = 3  # wrong tries without a wait: a person's typing errors
+    FREE_TOGETHER = 200  # of one address: as many may log in there at once (Strangers in net/listener.py)
     FORGOTTEN = 300.0  # seconds after which the count begins anew
+    FORGOTTEN_TOGETHER = 3600.0  # seconds; 5000 guesses a day
     LONGEST = 60.0  # seconds; 1440 guesses a day find no password worth the name
     KEPT = 1024  # pairs, about 400 KiB; pushing one out costs as many tries from elsewhere
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._together: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # who was right
 
     def begin(self, account: str, address: str, now: float) -> float:
         """To be asked just before a proof or password is looked at. 0.0: look; the try counts as wrong until
         `right` is told, so that tries at the same moment count too. Otherwise the seconds still to wait."""
-        count, last = self._wrong.get((account, address), (0, now))
-        if now - last > self.FORGOTTEN:
-            count = 0
-        if count >= self.FREE:
-            # 16: far beyond LONGEST, and the power stays small however long somebody tries.
-            pause = min(2.0 ** min(count - self.FREE, 16), self.LONGEST)
-            if now < last + pause:
-                return last + pause - now
-        self._wrong[account, address] = (count + 1, now)
-        self._wrong.move_to_end((account, address))
-        if len(self._wrong) > self.KEPT:
-            self._wrong.popitem(last=False)
+        pair = account, address
+        alone = _still(self._wrong.get(pair), now, self.FORGOTTEN)
+        wait = _pause(alone, self.FREE, self.LONGEST) - now
+        together = None
+        if pair not in self._known:
+            together = _still(self._together.get(address), now, self.FORGOTTEN_TOGETHER)
+            wait = max(wait, _pause(together, self.FREE_TOGETHER, self.LONGEST) - now)
+        if wait > 0:
+            return wait
+        _keep(self._wrong, pair, (alone[0] + 1, now), self.KEPT)
+        if together is not None:
+            _keep(self._together, address, (together[0] + 1, now), self.KEPT)
         return 0.0
 
     def right(self, account: str, address: str) -> None:
         """The password was right: nothing is held against this pair any more."""
-        self._wrong.pop((account, address), None)
+        pair = account, address
+        self._wrong.pop(pair, None)
+        if pair not in self._known:
+            count, last = self._together.pop(address, (1, 0.0))
+            if count > 1:
+                self._together[address] = count - 1, last
+        _keep(self._known, pair, None, self.KEPT)
+
+
+def _still(wrong: tuple[int, float] | None, now: float, forgotten: float) -> tuple[int, float]:
+    """How many wrong tries still count, and when the last one was."""
+    return wrong if wrong is not None and now - wrong[1] <= forgotten else (0, now)
+
+
+def _pause(wrong: tuple[int, float], free: int, longest: float) -> float:
+    """The moment until which no more are looked at."""
+    count, last = wrong
+    if count < free:
+        return last
+    # 16: far beyond the longest, and the power stays small however long somebody tries.
+    return last + min(2.0 ** min(count - free, 16), longest)
+
+
+def _keep(kept: "OrderedDict[Key, Value]", key: "Key", value: "Value", most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)

@@ -43,8 +43,12 @@ class Session(Protocol):
     """Somebody who is connected: a full address to deliver to."""
 
     jid: Jid
+    since: float  # Unix time of its binding
 
     def deliver(self, stanza: Stanza) -> None: ...
+
+    def when_acked(self, callback: Callable[[], object]) -> bool:
+        """Calls back when all that was delivered so far is acked; False if this one never acks."""
 
     def close(self, error: StreamError | None) -> None: ...
 
@@ -127,12 +131,14 @@ class Hub:
         """A session has got its address."""
         self.sessions.setdefault(session.jid.bare, {})[session.jid] = session
 
-    def unbind(self, session: Session) -> None:
-        """A session has ended. Another that has taken over its address stays."""
+    def unbind(self, session: Session, quietly: bool = False) -> None:
+        """A session has ended. Another that has taken over its address stays. `quietly`: nobody is told, for it will
+        be there again when the node is."""
         resources = self.sessions.get(session.jid.bare, {})
         if resources.get(session.jid) is not session:
             return
-        self.tell("unbound", session)
+        if not quietly:
+            self.tell("unbound", session)
         self.set_priority(session.jid, None)
         del resources[session.jid]
         if not resources:
@@ -184,7 +190,7 @@ class Hub:
             else:
                 return self.nobody(stanza, origin)
         except Exception as error:
-            self.refuse(stanza, _as_stanza_error(stanza, error))
+            self.refuse(stanza, as_stanza_error(stanza, error))
         return None
 
     def _passed(self, way: str, stanza: Stanza, origin: Any) -> Stanza | None:
@@ -261,7 +267,7 @@ class Hub:
             log.warning("an iq from %s to %s was not answered within %s s", iq.sender, iq.to, ANSWER_DEADLINE)
             self.refuse(iq, StanzaError("remote-server-timeout", "this took too long"))
         except Exception as error:
-            self.refuse(iq, _as_stanza_error(iq, error))
+            self.refuse(iq, as_stanza_error(iq, error))
 
     def nobody(self, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         """What is said to an account that is not there, and by strangers to a thing. Raises StanzaError."""
@@ -331,7 +337,7 @@ class Hub:
             task.cancel()
 
 
-def _as_stanza_error(stanza: Stanza, error: Exception) -> StanzaError:
+def as_stanza_error(stanza: Stanza, error: Exception) -> StanzaError:
     """What the sender hears when handling his stanza has failed; what is a bug of ours is logged."""
     if isinstance(error, StanzaError):
         return error

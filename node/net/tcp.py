@@ -19,6 +19,17 @@ def tune(sock: socket.socket) -> None:
         sock.setsockopt(level, option, value)
 
 
+def doze(sock: socket.socket) -> None:
+    """The other side is a phone that sleeps: each of our probes wakes its radio for ten seconds (XEP-0286)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 900)  # as often as a phone asks by itself
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 120)  # one probe that is not answered for so long is it
+
+
+def wake(sock: socket.socket) -> None:
+    """It is awake: probes as everybody gets them."""
+    tune(sock)
+
+
 def peer_of(sock: socket.socket) -> tuple[str, int]:
     """(host, port) of the other side."""
     try:

@@ -19,6 +19,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
     - user-passwd {name, password} → the address; whoever is logged in has to log in anew
     - user-remove {name} → the address; sessions end, and all that was kept for it is gone
     - user-list {} → addresses
+    - user-invite {days} → token and expires (Unix time): with the token somebody may make one account (XEP-0445)
     - thing-list {} → for each thing: name, address, label, state, reason, readings
     """
     desk = Desk(hub)
@@ -27,6 +28,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
         "user-passwd": desk.change,
         "user-remove": desk.remove,
         "user-list": desk.people,
+        "user-invite": desk.invite,
         "thing-list": desk.things,
     }
 
@@ -58,6 +60,15 @@ class Desk:
 
     async def people(self, request: dict[str, Any]) -> list[str]:
         return [make(name, self.hub.host) for name in self.hub.accounts.names()]
+
+    async def invite(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            invitation = await self.hub.need("register").invite(request["days"])
+        except StoreError as error:
+            raise Refused(str(error)) from error
+        if invitation is None:
+            raise Refused("too many invitations are open; wait until some have been used or have expired")
+        return invitation._asdict()
 
     async def things(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [_described(thing) for thing in self.hub.things.values()]

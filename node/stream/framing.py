@@ -56,13 +56,15 @@ _CONTENT = (CLIENT, SERVER)
 class Framing:
     """`feed` it what arrived; it gives what that amounts to. No socket, no clock.
 
-    `limit` is the size in bytes that one element may have; the port raises it after a login.
+    `limit` is the size in bytes that one element may have; the port raises it after a login. `strict` is for a time
+    in which nothing but elements may come, no white space to keep the line open either (XEP-0388 §2.4).
     """
 
-    __slots__ = ("_declared", "_header", "_ns", "_prefixes", "_reader", "_scope", "limit")
+    __slots__ = ("_declared", "_header", "_ns", "_prefixes", "_reader", "_scope", "limit", "strict")
 
     def __init__(self, limit: int = BEFORE_LOGIN_LIMIT):
         self.limit = limit
+        self.strict = False
         self._header = b""
         self._scope = b""
         self._ns = ""
@@ -75,7 +77,7 @@ class Framing:
         reader = self._reader
         if reader is None:
             if self._header and data.isspace():  # a keep-alive
-                return []
+                return [StreamError("policy-violation", "white space in a login")] if self.strict else []
             reader = self._reader = _lend(self)
         try:
             done = clean = reader.read(data)
@@ -88,6 +90,11 @@ class Framing:
             self._reader = None
             reader.end(clean)
         return events
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the beginning of something has come, and not its end."""
+        return self._reader is not None
 
     def close(self) -> None:
         """Forgets what is unfinished, at once: a parser and its handlers hold each other."""

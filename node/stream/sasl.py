@@ -75,7 +75,11 @@ def prepare_password(text: str) -> str:
 
 
 def mechanisms(encrypted: bool, binding: bool) -> list[str]:
-    """What to offer, strongest first. `binding`: our certificate's tls-server-end-point is known."""
+    """What to offer, strongest first, in either profile (RFC 6120, XEP-0388).
+
+    `binding`: our certificate's tls-server-end-point is known. What XEP-0484 offers beside (token.py) is no part of
+    this list, nor of the hash of it (XEP-0474).
+    """
     plus = [f"{family}-PLUS" for family in FAMILIES] if binding else []
     return [*plus, *FAMILIES, *(["PLAIN"] if encrypted else [])]
 
@@ -138,6 +142,7 @@ class Scram:
         "_nonce",
         "_plus",
         "_so_far",
+        "authzid",
         "done",
         "success_data",
         "user",
@@ -155,6 +160,7 @@ class Scram:
         nonce: str | None = None,
     ):
         self.user = ""  # prepared localpart, once the client has said it
+        self.authzid = False  # the client has said as whom it acts: as itself
         self.done = False
         self.success_data: bytes | None = None
         self._family = family
@@ -190,11 +196,12 @@ class Scram:
             raise SaslFailure("malformed-request", "an extension that we do not know is mandatory")
         self._check_binding_flag(flag)
         self._header = f"{flag},{authzid},"
-        self.user = _prepare_name(_unescape(fields[0][2:]), self._host)
+        self.user = prepare_name(_unescape(fields[0][2:]), self._host)
         if authzid:
             if not _named("a", [authzid]):
                 raise SaslFailure("malformed-request")
             _check_authzid(_unescape(authzid[2:]), self.user, self._host)
+            self.authzid = True
         nonce = fields[1][2:]
         if not nonce or not all("!" <= letter <= "~" for letter in nonce):
             raise SaslFailure("malformed-request")
@@ -252,11 +259,12 @@ class Scram:
 class Plain:
     """PLAIN, inside TLS only: the client shows the password, the caller says whether it is right."""
 
-    __slots__ = ("_begun", "_host", "done", "password", "success_data", "user")
+    __slots__ = ("_begun", "_host", "authzid", "done", "password", "success_data", "user")
 
     def __init__(self, host: str):
         self.user = ""
         self.password = ""  # as it came; kept only until the verdict
+        self.authzid = False
         self.done = False
         self.success_data: bytes | None = None
         self._begun = False
@@ -275,9 +283,10 @@ class Plain:
         authzid, name, password = parts
         if len(password.encode()) > PASSWORD_LIMIT:
             raise SaslFailure("malformed-request", "too long")
-        self.user = _prepare_name(name, self._host)
+        self.user = prepare_name(name, self._host)
         if authzid:
             _check_authzid(authzid, self.user, self._host)
+            self.authzid = True
         self.password = password
         return None
 
@@ -325,13 +334,13 @@ def _unescape(name: str) -> str:
     return name.replace("=2C", ",").replace("=3D", "=")
 
 
-def _prepare_name(name: str, host: str) -> str:
+def prepare_name(name: str, host: str) -> str:
+    """The localpart that a client means by this name. Raises SaslFailure: no account can have it."""
     if len(name.encode()) > NAME_LIMIT:
         raise SaslFailure("malformed-request", "too long")
     try:
         return make(name, host).local
     except JidError:
-        # No account can have this name.
         raise SaslFailure("not-authorized") from None
 
 

@@ -107,7 +107,7 @@ STANZAS = [
 
 
 @pytest.mark.parametrize("stanza", STANZAS)
-def test_to_whom_is_blocked_we_are_as_nobody(juliet, romeo, stanza):
+def test_S10_to_whom_is_blocked_we_are_as_nobody(juliet, romeo, stanza):
     juliet.says("<presence/>").says(command("block", "romeo@hub.local"))
     assert juliet.heard
     heard = []
@@ -132,7 +132,7 @@ def test_who_blocks_cannot_write_to_the_blocked(juliet, romeo):
     assert romeo.heard == []
 
 
-def test_a_blocked_contact_hears_that_we_are_not_there(juliet, romeo, friends):
+def test_S10_a_blocked_contact_hears_that_we_are_not_there(juliet, romeo, friends):
     juliet.says(command("block", "romeo@hub.local"))
     assert romeo.heard == ["<presence type='unavailable' from='juliet@hub.local/chamber' to='romeo@hub.local'/>"]
     assert juliet.heard
@@ -229,7 +229,7 @@ def test_what_is_wrong_is_refused_and_changes_nothing(juliet, stanza, condition)
     assert "<item" not in listed(juliet)
 
 
-def test_a_list_has_an_end(juliet, monkeypatch):
+def test_L19_a_list_has_an_end(juliet, monkeypatch):
     monkeypatch.setattr("node.features.blocking.ITEMS_LIMIT", 2)
     juliet.says(command("block", "a@b", "c@d", "e@f"))
     assert "<resource-constraint " in juliet.heard[0]
@@ -237,7 +237,7 @@ def test_a_list_has_an_end(juliet, monkeypatch):
     assert juliet.heard == [RESULT, RESULT]
 
 
-def test_long_addresses_count(juliet, monkeypatch):
+def test_L19_long_addresses_count(juliet, monkeypatch):
     monkeypatch.setattr("node.features.blocking.BYTES_LIMIT", 1000)
     juliet.says(command("block", f"{'a' * 600}@b"))
     assert juliet.heard == [RESULT]
@@ -245,7 +245,7 @@ def test_long_addresses_count(juliet, monkeypatch):
     assert "<resource-constraint " in juliet.heard[0]
 
 
-def test_nobody_reads_the_list_of_somebody_else(juliet, romeo):
+def test_S8_nobody_reads_the_list_of_somebody_else(juliet, romeo):
     romeo.says(LIST.replace("id=", "to='juliet@hub.local' id="))
     assert "<service-unavailable " in romeo.heard[0]
 

@@ -110,7 +110,7 @@ def test_who_was_never_here(clock, romeo, hub, run):
     assert "type='error'" in answer and "<item-not-found" in answer
 
 
-def test_requesting_entity_is_not_authorized(clock, romeo, juliet):
+def test_P6_requesting_entity_is_not_authorized(clock, romeo, juliet):
     (answer,) = ask(juliet, "romeo@hub.local")
     assert "type='error'" in answer and "<forbidden" in answer
 
@@ -127,7 +127,7 @@ def test_last_activity_query_sent_to_full_jid(romeo, juliet):
     assert romeo.heard == told("romeo@hub.local/a", "juliet@hub.local/b", 123)
 
 
-def test_a_full_jid_is_not_asked_by_those_who_may_not_see_it(romeo, juliet):
+def test_P6_a_full_jid_is_not_asked_by_those_who_may_not_see_it(romeo, juliet):
     for resource in ("a", "none"):
         (answer,) = ask(juliet, f"romeo@hub.local/{resource}")
         assert "type='error'" in answer and "<forbidden" in answer

@@ -7,7 +7,7 @@ import pytest
 from node.base.element import E
 from node.base.jid import parse
 from node.base.stanza import Stanza
-from node.features.offline import Offline
+from node.features.offline import Offline, archive_id
 from node.features.roster import Item
 from node.hub.hub import Hub
 from node.hub.store import Store
@@ -148,7 +148,7 @@ def test_a_large_backlog_comes_in_batches(romeo, away, person, hub, run, monkeyp
 
 
 def test_a_batch_is_no_larger_than_a_connection_bears(romeo, away, person, monkeypatch):
-    monkeypatch.setattr("node.features.offline.BATCH_BYTES", 1000)
+    monkeypatch.setattr("node.features.offline.BATCH_BYTES", 1200)
     for _ in range(4):
         romeo.says(f"<message to='{away}'><body>{'x' * 400}</body></message>")
     juliet = person("juliet@hub.local/b")
@@ -207,7 +207,7 @@ def from_afar(name, text="x"):
     return Stanza("message", body, type="chat", sender=parse(f"{name}@far.example/x"), to=parse("juliet@hub.local"))
 
 
-def test_strangers_cannot_take_the_room_of_contacts(away, hub, run, monkeypatch):
+def test_L17_strangers_cannot_take_the_room_of_contacts(away, hub, run, monkeypatch):
     monkeypatch.setattr("node.features.offline.MESSAGES_LIMIT", 2)
     answers = []
     hub.remote = lambda stanza, origin: answers.append(stanza.to_bytes("jabber:server").decode())
@@ -238,7 +238,7 @@ def test_there_is_room_again_for_what_was_fetched(romeo, away, person, monkeypat
     assert len(romeo.heard) == 1
 
 
-def test_bytes_are_limited_too(romeo, away, monkeypatch):
+def test_L17_bytes_are_limited_too(romeo, away, monkeypatch):
     monkeypatch.setattr("node.features.offline.BYTES_LIMIT", 1000)
     romeo.says(f"<message to='{away}'><body>{'x' * 500}</body></message>")
     assert romeo.heard == []
@@ -269,6 +269,41 @@ def test_it_survives_a_restart(romeo, away, hub, loop, tmp_path):
     store.close()
 
 
+def test_what_is_left_to_the_archive_is_handed_to_nobody_from_that_moment_on(romeo, away, person, hub, run):
+    """XEP-0386; also before the disk knows that it is gone."""
+    owner, offline = parse(away), hub.need("offline")
+    for number in range(3):
+        romeo.says(f"<message to='{away}'><body>{number}</body></message>")
+    run(hub.store.archive.committed())
+    run(hub.store.accounts.committed())
+    offline.leave_to_archive(owner)
+    assert offline.waiting(owner) == [] and offline.box(owner).messages == [0, 0] and offline.box(owner).bytes == [0, 0]
+    romeo.says(f"<message to='{away}'><body>behind</body></message>")
+    assert [b"behind" in message.stanza for message in offline.waiting(owner)] == [True]
+    assert len(waiting(hub, run)) == 1 and offline.gone == set()
+
+
+def test_what_cannot_be_deleted_is_handed_over_after_all(romeo, away, person, hub, run, monkeypatch):
+    owner, offline = parse(away), hub.need("offline")
+    romeo.says(f"<message to='{away}'>{BODY}</message>")
+    run(hub.store.archive.committed())
+    run(hub.store.accounts.committed())
+    monkeypatch.setattr("node.hub.store.commit", full_disk)
+    offline.leave_to_archive(owner)
+    with pytest.raises(Exception, match="full"):
+        run(hub.store.accounts.committed())
+    assert len(offline.waiting(owner)) == 1 and offline.box(owner).messages == [1, 0] and offline.gone == set()
+
+
+def test_only_the_owner_says_where_a_message_lies_in_his_archive(away):
+    owner = parse(away)
+    ids = [E("stanza-id", "urn:xmpp:sid:0", by=by, id=by) for by in ("room@muc.example", away, "hub.local")]
+    message = Stanza("message", E("body", None, "Hi"), *ids, sender=parse("a@b.example"), to=owner)
+    assert archive_id(owner, message) == away
+    assert archive_id(parse("romeo@hub.local"), message) is None
+    assert archive_id(owner, Stanza("message", E("body", None, "Hi"), to=owner)) is None
+
+
 def test_nothing_of_a_removed_account_is_left(romeo, away, hub, run):
     romeo.says(f"<message to='{away}'>{BODY}</message>")
     hub.tell("removed", parse(away))
@@ -277,3 +312,45 @@ def test_nothing_of_a_removed_account_is_left(romeo, away, hub, run):
 
 def test_the_server_says_that_it_keeps_messages(hub):
     assert "msgoffline" in hub.features["host"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_client_that_never_answers_does_not_hold_back_the_others(romeo, away, person, hub, run, there):
+    """XEP-0160 does not say how long: who is there already gets them then, or the next who comes."""
+    romeo.says(f"<message to='{away}'>{BODY}</message>")
+    deaf = person("juliet@hub.local/1")
+    deaf.says("<presence/>")
+    assert len(messages(deaf.heard)) == 1
+    other = person("juliet@hub.local/2")
+    if there:
+        other.says("<presence/>")
+        assert messages(other.heard) == []
+    hub.need("offline").overdue(parse(away))
+    if not there:
+        other.says("<presence/>")
+    heard = answer_ping(other)
+    assert len(messages(heard)) == 1
+    assert waiting(hub, run) == []
+
+
+def test_a_client_has_a_minute_to_answer(romeo, away, person, hub):
+    romeo.says(f"<message to='{away}'>{BODY}</message>")
+    juliet = person("juliet@hub.local/1")
+    juliet.says("<presence/>")
+    unconfirmed = hub.need("offline").unconfirmed
+    assert unconfirmed._seconds == 60 and len(unconfirmed) == 1
+    answer_ping(juliet)
+    assert len(unconfirmed) == 0
+
+
+def test_a_client_that_acks_gets_no_ping_and_its_ack_lets_the_messages_go(romeo, away, person, hub, run):
+    romeo.says(f"<message to='{away}'>{BODY}</message>")
+    juliet, callbacks = person("juliet@hub.local/1"), []
+    juliet.when_acked = lambda callback: callbacks.append(callback) or True
+    juliet.says("<presence/>")
+    heard = juliet.heard
+    assert len(messages(heard)) == 1 and not any("urn:xmpp:ping" in text for text in heard)
+    assert len(waiting(hub, run)) == 1
+    for callback in callbacks * 2:
+        callback()
+    assert waiting(hub, run) == []

@@ -118,7 +118,7 @@ def test_a_line_that_is_cut_is_told_like_a_goodbye(romeo, juliet, friends, hub):
     assert list(hub.present) == [juliet.jid.bare]
 
 
-def test_a_stranger_who_was_shown_presence_directly_hears_the_end_of_it(romeo, juliet):
+def test_S13_a_stranger_who_was_shown_presence_directly_hears_the_end_of_it(romeo, juliet):
     romeo.says("<presence to='juliet@hub.local/b'><status>hi</status></presence>")
     assert juliet.heard == ["<presence from='romeo@hub.local/a' to='juliet@hub.local/b'><status>hi</status></presence>"]
     romeo.says("<presence/>").says("<presence><show>away</show></presence>")
@@ -178,7 +178,7 @@ def test_a_subscription_needs_an_address(romeo):
     assert "<bad-request " in romeo.heard[0]
 
 
-def test_nobody_who_is_connected_without_presence_hears_presence(romeo, juliet, friends):
+def test_S13_nobody_who_is_connected_without_presence_hears_presence(romeo, juliet, friends):
     friends(romeo, juliet)
     romeo.says("<presence/>")
     assert juliet.heard == []
@@ -214,7 +214,7 @@ def test_a_subscriber_who_asks_about_somebody_away_hears_that(romeo, knows, hub,
         assert sent == [f"<presence to='nurse@far.example' from='{address}' type='unavailable'/>"]
 
 
-def test_a_stranger_who_asks_hears_what_he_hears_about_nobody(romeo, hub, sent):
+def test_P6_a_stranger_who_asks_hears_what_he_hears_about_nobody(romeo, hub, sent):
     romeo.says("<presence/>")
     answers = []
     for name in ("romeo", "nobody"):
@@ -267,7 +267,7 @@ def test_nothing_of_who_has_left_is_in_memory(romeo, juliet, hub):
     assert not presences.last and not presences.directed
 
 
-def test_a_broadcast_is_serialised_once(romeo, knows, hub, monkeypatch):
+def test_L22_a_broadcast_is_serialised_once(romeo, knows, hub, monkeypatch):
     for number in range(5):
         knows(romeo.jid.bare, parse(f"n{number}@far.example"), "from")
     tails, tail = [], Stanza._tail

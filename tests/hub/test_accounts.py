@@ -123,7 +123,7 @@ def test_passwords_are_stretched_as_xep_0438_asks(monkeypatch):
     assert module._values("pencil")[1] == module.ITERATIONS
 
 
-def test_an_unknown_name_has_keys_like_any_other_and_always_the_same(tmp_path):
+def test_A9_an_unknown_name_has_keys_like_any_other_and_always_the_same(tmp_path):
     async def ask(accounts):
         return {(name, family): accounts.keys(name, family) for name in ("tim", "tom") for family in module.FAMILIES}
 
@@ -144,7 +144,7 @@ def test_made_up_keys_differ_from_node_to_node(tmp_path):
     assert run(ask, tmp_path / "a") != run(ask, tmp_path / "b")
 
 
-def test_an_unknown_name_is_checked_as_long_as_a_known_one(tmp_path, monkeypatch):
+def test_A9_an_unknown_name_is_checked_as_long_as_a_known_one(tmp_path, monkeypatch):
     derived = []
     monkeypatch.setattr(module, "derive", lambda *args: derived.append(args) or derive(*args))
 
@@ -311,7 +311,7 @@ def test_others_at_other_addresses_do_not_wait():
     assert attempts.begin("bob", "192.0.2.1", now) == 0.0
 
 
-def test_memory_is_bounded_and_the_oldest_is_let_go():
+def test_L11_memory_is_bounded_and_the_oldest_is_let_go():
     attempts = Attempts()
     now = guess(attempts, 3)
     for number in range(Attempts.KEPT - 1):
@@ -330,3 +330,140 @@ def test_who_goes_on_guessing_is_not_the_oldest():
     guess(attempts, 1, now)
     attempts.begin("ann", "one more", now)
     assert attempts.begin(*WHO, now) == 1.0
+
+
+def test_A14_who_tries_ever_other_accounts_waits_too():
+    attempts = Attempts()
+    for number in range(Attempts.FREE_TOGETHER):
+        assert attempts.begin(f"user{number}", "192.0.2.1", 0.0) == 0.0
+    assert attempts.begin("one more", "192.0.2.1", 0.5) == 0.5
+    assert attempts.begin("one more", "192.0.2.2", 0.5) == 0.0
+    assert attempts.begin("one more", "192.0.2.1", 1.0) == 0.0
+    assert attempts.begin("another", "192.0.2.1", 1.5) == 1.5
+
+
+def test_a_school_that_comes_back_all_at_once_does_not_wait():
+    attempts = Attempts()
+    for _ in range(3):
+        for number in range(Attempts.FREE_TOGETHER):
+            assert attempts.begin(f"user{number}", "192.0.2.1", 0.0) == 0.0
+        for number in range(Attempts.FREE_TOGETHER):
+            attempts.right(f"user{number}", "192.0.2.1")
+    assert attempts.begin("one more", "192.0.2.1", 0.0) == 0.0
+
+
+def test_who_is_right_clears_nothing_for_others():
+    attempts = Attempts()
+    for number in range(Attempts.FREE_TOGETHER - 1):
+        attempts.begin(f"user{number}", WHO[1], 0.0)
+    assert attempts.begin(*WHO, 0.0) == 0.0
+    attempts.right(*WHO)
+    assert attempts.begin("bob", WHO[1], 0.0) == 0.0
+    assert attempts.begin("kim", WHO[1], 0.0) == 1.0
+
+
+def test_who_was_right_before_does_not_wait_for_what_others_do_there():
+    attempts = Attempts()
+    attempts.begin(*WHO, 0.0)
+    attempts.right(*WHO)
+    for number in range(Attempts.FREE_TOGETHER):
+        attempts.begin(f"user{number}", WHO[1], 0.0)
+    assert attempts.begin("bob", WHO[1], 0.0) == 1.0
+    assert attempts.begin(*WHO, 0.0) == 0.0
+    attempts.right(*WHO)
+    assert attempts.begin("bob", WHO[1], 0.0) == 1.0  # he cannot clear the count for others
+
+
+def test_after_an_hour_an_address_may_guess_again():
+    attempts = Attempts()
+    for number in range(Attempts.FREE_TOGETHER):
+        attempts.begin(f"user{number}", "192.0.2.1", 0.0)
+    for number in range(20):  # the pauses grow to a minute
+        attempts.begin(f"more{number}", "192.0.2.1", 60.0 * (number + 1))
+    assert attempts.begin("another", "192.0.2.1", 1201.0) == 59.0
+    assert attempts.begin("another", "192.0.2.1", 1600.0) == 0.0
+    assert attempts.begin("and another", "192.0.2.1", 1600.0) == 60.0
+    assert attempts.begin("another", "192.0.2.1", 1600.0 + 3601) == 0.0
+    assert attempts.begin("and another", "192.0.2.1", 1600.0 + 3601) == 0.0
+
+
+def test_a_name_that_was_somebodys_is_known_and_the_file_does_not_say_which(tmp_path):
+    async def test(accounts):
+        await accounts.create("ann", "secret")
+        assert not accounts.was_removed("ann")
+        await accounts.remove("ann")
+        assert accounts.was_removed("ann") and not accounts.was_removed("bob")
+
+    run(test, tmp_path)
+
+    async def again(accounts):
+        assert accounts.was_removed("ann")
+        await accounts.create("ann", "secret")
+        assert not accounts.was_removed("ann")
+        await accounts.remove("ann")
+        await accounts.create("ann", "secret")
+        await accounts.remove("ann")
+        assert accounts.was_removed("ann")
+
+    run(again, tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "accounts.db")) as connection:
+        ((trace,),) = connection.execute("SELECT * FROM gone").fetchall()
+    assert len(trace) == 32 and b"ann" not in trace
+
+
+def test_what_is_written_together_with_an_account_is_written_with_it_or_not_at_all(tmp_path):
+    async def test(accounts):
+        accounts._database.schema("test", "CREATE TABLE notes (text TEXT)")
+        note = "INSERT INTO notes VALUES (?)", ("hello",)
+        await accounts.create("ann", "secret", note)
+        with contextlib.suppress(AccountError):
+            await accounts.create("ann", "secret", note)
+        assert accounts._database.read("SELECT * FROM notes") == [("hello",)]
+        broken = "INSERT INTO nothing VALUES (?)", ("x",)
+        with pytest.raises(StoreError):
+            await accounts.create("bob", "secret", note, broken)
+        assert accounts._database.read("SELECT * FROM notes") == [("hello",)]
+        assert not accounts.exists("bob")
+
+    run(test, tmp_path)
+
+
+# What a login that is under way may not outlive
+
+
+@pytest.mark.parametrize("change", ["password", "removal"])
+def test_A15_who_began_to_log_in_before_a_change_is_told_apart(tmp_path, change):
+    async def test(accounts):
+        for name in ("ann", "bob"):
+            await accounts.create(name, "correct horse")
+        began = accounts.changes
+        assert not accounts.changed_since("ann", began)
+        work = accounts.set_password("ann", "battery staple") if change == "password" else accounts.remove("ann")
+        task = asyncio.ensure_future(work)
+        while not accounts.changed_since("ann", accounts.changes):
+            await asyncio.sleep(0)
+        assert not task.done()  # while it is under way nobody is sure of what he has shown, whenever he began
+        await task
+        assert accounts.changed_since("ann", began)
+        assert not accounts.changed_since("ann", accounts.changes)  # who begins now has shown the new one
+        assert not accounts.changed_since("bob", began)
+
+    run(test, tmp_path)
+
+
+def test_A15_a_change_that_nobody_waits_for_counts_as_well(tmp_path):
+    async def test(accounts):
+        await accounts.create("ann", "correct horse")
+        began = accounts.changes
+        task = asyncio.ensure_future(accounts.set_password("ann", "battery staple"))
+        while not accounts.changed_since("ann", began):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        while accounts.changed_since("ann", accounts.changes):
+            await asyncio.sleep(0.001)
+        assert accounts.changed_since("ann", began)
+        assert await accounts.check("ann", "battery staple")
+
+    run(test, tmp_path)

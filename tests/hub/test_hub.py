@@ -120,7 +120,7 @@ def test_what_nobody_handles_is_unavailable(hub, romeo):
 
 
 @pytest.mark.parametrize("to", ["nobody@hub.local", "nobody@hub.local/x", "juliet@hub.local", "juliet@hub.local/x"])
-def test_nobody_can_find_out_who_has_an_account(hub, romeo, run, to):
+def test_A14_nobody_can_find_out_who_has_an_account(hub, romeo, run, to):
     run(hub.accounts.create("juliet", "secret"))
     assert asks(romeo, to) == [error("iq", "service-unavailable", "cancel", to="romeo@hub.local/a", sender=to)]
 
@@ -166,7 +166,7 @@ def test_a_guard_stops_silently_or_refuses_and_watchers_see_only_what_passes(hub
     ]
 
 
-def test_the_node_asks_and_hears_the_answer_of_whom_it_asked(hub, romeo, person, run):
+def test_S6_the_node_asks_and_hears_the_answer_of_whom_it_asked(hub, romeo, person, run):
     tybalt = person("tybalt@hub.local/c")
 
     async def question():

@@ -1,8 +1,11 @@
 """What the administrator may ask: of people, and what that means for those who are logged in; of things."""
 
+import time
+
 import pytest
 
 from node.base.jid import parse
+from node.hub.store import StoreError
 from node.hub.thing import Field, Reading, Thing
 from node.ports.administration import requests
 from node.ports.control import Refused
@@ -40,6 +43,26 @@ def test_what_cannot_be_is_refused_with_its_reason(ask, do, name, password, why)
     ask("user-add", name="ann", password="secret")
     with pytest.raises(Refused, match=why):
         ask(do, name=name, password=password)
+
+
+def test_somebody_is_invited(hub, ask, monkeypatch):
+    made = ask("user-invite", days=2)
+    assert hub.need("register").features() != []
+    assert 1 < (made["expires"] - time.time()) / 86400 < 2.01
+    assert len(hub.store.accounts.read("SELECT * FROM invitations")) == 1  # it is on disk when it is told
+    monkeypatch.setattr("node.features.register.invitations.LIMIT", 1)
+    with pytest.raises(Refused, match="too many invitations are open"):
+        ask("user-invite", days=2)
+
+
+def test_an_invitation_that_cannot_be_kept_is_none(hub, ask, monkeypatch):
+    async def full():
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(hub.store.accounts, "committed", full)
+    with pytest.raises(Refused, match="the disk is full"):
+        ask("user-invite", days=2)
+    assert hub.need("register").features() == []
 
 
 def test_a_new_password_ends_every_session_but_no_other_persons(ask, person):

@@ -72,7 +72,7 @@ def test_a_stream_is_cut_into_its_parts():
     assert events[6].body == "prefixed"
 
 
-def test_it_does_not_matter_how_the_bytes_come():
+def test_X22_it_does_not_matter_how_the_bytes_come():
     whole = seen(Framing().feed(TALK))
     for step in (1, 2, 3, 7, 64):
         framing = Framing()
@@ -83,7 +83,7 @@ def test_it_does_not_matter_how_the_bytes_come():
         assert seen(framing.feed(TALK[:at]) + framing.feed(TALK[at:])) == whole
 
 
-def test_a_stanza_is_told_with_its_last_byte():
+def test_X22_a_stanza_is_told_with_its_last_byte():
     stanza = b"<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>"
     for at in range(1, len(stanza)):
         framing = opened()
@@ -146,7 +146,7 @@ def test_what_no_stream_may_hold_ends_it(bad, condition):
     "data",
     [b"\xc0\xbc", b"\xed\xa0\x80", b"\xff", b"\xf4\x90\x80\x80", b"\xef\xbf\xbe", b"\x00", b"\xe2\x82", b"\x07"],
 )
-def test_bytes_that_are_no_utf8_text_end_the_stream(data):
+def test_X6_bytes_that_are_no_utf8_text_end_the_stream(data):
     events = opened().feed(b"<message><body>" + data + b"</body></message>")
     assert [type(event) for event in events] == [StreamError]
 
@@ -168,13 +168,13 @@ def test_bytes_that_are_no_utf8_text_end_the_stream(data):
         ("<stream:stream " + "a" * 11000, "policy-violation"),
     ],
 )
-def test_a_wrong_beginning_ends_the_stream(header, condition):
+def test_X5_X9_X13_a_wrong_beginning_ends_the_stream(header, condition):
     event = Framing().feed(header.encode())[-1]
     assert isinstance(event, StreamError)
     assert event.condition == condition
 
 
-def test_the_prefix_of_the_stream_may_be_another():
+def test_X9_the_prefix_of_the_stream_may_be_another():
     framing = opened(header=f"<s:stream xmlns='{CLIENT}' xmlns:s='{STREAM}' version='1.0'>")
     events = framing.feed(b"<message><body>hi</body></message></s:stream>")
     assert [type(event) for event in events] == [Stanza, Closing]
@@ -237,14 +237,14 @@ def test_on_a_server_stream_children_are_known_by_the_clients_namespace():
         ("<message to=''/>", "jid-malformed"),
     ],
 )
-def test_a_wrong_stanza_is_refused_and_the_stream_goes_on(stanza, condition):
+def test_X17_a_wrong_stanza_is_refused_and_the_stream_goes_on(stanza, condition):
     refused, presence = opened().feed((stanza + "<presence/>").encode())
     assert isinstance(refused, Refused)
     assert refused.error.condition == condition
     assert isinstance(presence, Stanza)
 
 
-def test_a_message_of_unknown_type_is_an_ordinary_one():
+def test_X17_a_message_of_unknown_type_is_an_ordinary_one():
     (message,) = opened().feed(b"<message type='shout'/>")
     assert message.type is None
 
@@ -265,7 +265,7 @@ def test_a_stanza_as_large_as_the_limit_passes_and_a_larger_one_does_not():
     assert policy(opened(limit=10_000).feed(f"<message><body>{body}x</body></message>".encode()))
 
 
-def test_a_stanza_that_never_ends_is_cut_off():
+def test_L2_a_stanza_that_never_ends_is_cut_off():
     framing = opened(limit=10_000)
     events = framing.feed(b"<message>")
     for _ in range(1000):
@@ -286,7 +286,7 @@ def test_a_long_text_may_come_in_pieces():
 
 
 @pytest.mark.parametrize("step", [1, 16, 100_000])
-def test_a_tag_of_more_than_the_limit_is_refused(step):
+def test_L3_a_tag_of_more_than_the_limit_is_refused(step):
     data = b"<message a='" + b"x" * (TOKEN_LIMIT + HOLD) + b"'/>"
     framing = opened()
     events = []
@@ -311,7 +311,7 @@ HOLD = 5000
         f"<{'a' * 1100}/>",
     ],
 )
-def test_a_stanza_that_is_too_deep_or_too_wide_is_refused(inner):
+def test_L4_L5_a_stanza_that_is_too_deep_or_too_wide_is_refused(inner):
     assert policy(opened().feed(f"<message>{inner}".encode()))
 
 
@@ -357,7 +357,7 @@ children = st.lists(
 
 @settings(max_examples=300)
 @given(children, st.sampled_from([CLIENT, SERVER]), st.sampled_from([CLIENT, SERVER]))
-def test_what_is_passed_on_means_the_same_to_a_second_parser(kids, coming, going):
+def test_X19_what_is_passed_on_means_the_same_to_a_second_parser(kids, coming, going):
     header = f"<stream:stream xmlns='{coming}' xmlns:stream='{STREAM}' version='1.0'>"
     source = f"<message>{''.join(kids)}</message>"
     events = opened(header=header).feed(source.encode())

@@ -116,7 +116,7 @@ def test_plain_is_not_offered_without_tls():
 
 
 @pytest.mark.parametrize("mechanism", ["ANONYMOUS", "EXTERNAL", "", "scram-sha-1", "PLAIN-PLUS", "SCRAM-SHA-512"])
-def test_a_mechanism_that_was_not_offered_is_refused(mechanism):
+def test_A6_a_mechanism_that_was_not_offered_is_refused(mechanism):
     assert failure(begin, mechanism) == "invalid-mechanism"
 
 
@@ -124,7 +124,7 @@ def test_plus_is_refused_where_we_have_no_binding_to_compare():
     assert failure(begin, "SCRAM-SHA-256-PLUS", None) == "invalid-mechanism"
 
 
-def test_the_client_can_check_the_offer_that_it_saw():
+def test_A8_the_client_can_check_the_offer_that_it_saw():
     challenge = begin("SCRAM-SHA-1").step(Client("SCRAM-SHA-1").first()).decode()
     offer = "\x1e".join(sorted([*ALL, "PLAIN"])) + "\x1f" + "tls-server-end-point"
     assert challenge.endswith(",h=" + base64.b64encode(hashlib.sha1(offer.encode()).digest()).decode())
@@ -166,7 +166,18 @@ def test_comma_and_equals_sign_are_escaped_in_a_name():
 
 @pytest.mark.parametrize("authzid", ["romeo", "romeo@hub.local", "Romeo@HUB.local"])
 def test_one_may_say_that_one_acts_as_oneself(authzid):
-    assert talk(Client(authzid=f"a={authzid}"), begin()).done
+    exchange = talk(Client(authzid=f"a={authzid}"), begin())
+    assert exchange.done and exchange.authzid
+    exchange = begin("PLAIN")
+    exchange.step(f"{authzid}\0romeo\0pencil".encode())
+    assert exchange.authzid
+
+
+def test_who_says_nothing_of_whom_he_acts_as_has_said_nothing():
+    assert not talk(Client(), begin()).authzid
+    exchange = begin("PLAIN")
+    exchange.step(b"\0romeo\0pencil")
+    assert not exchange.authzid
 
 
 def test_a_client_that_can_bind_but_was_not_offered_it_logs_in():
@@ -181,7 +192,7 @@ def test_unknown_extensions_are_passed_over():
     assert exchange.done
 
 
-def test_the_nonce_is_new_each_time_and_long():
+def test_A11_the_nonce_is_new_each_time_and_long():
     nonces = {begin().step(Client().first()).decode().split(",")[0] for _ in range(100)}
     assert len(nonces) == 100
     assert all(len(nonce) >= len("r=rOprNGfwEbeRWgbNEkqO") + 22 for nonce in nonces)  # 128 bits
@@ -198,7 +209,7 @@ def test_a_wrong_password_is_not_authorized(mechanism):
     assert not exchange.done and exchange.success_data is None
 
 
-def test_an_unknown_user_hears_what_a_wrong_password_hears():
+def test_A14_an_unknown_user_hears_what_a_wrong_password_hears():
     said = []
     for client in (Client(name="tybalt"), Client(password="wrong")):
         exchange = begin()
@@ -224,7 +235,7 @@ def test_nothing_follows_success():
     assert failure(exchange.step, final) == "malformed-request"
 
 
-def test_an_old_proof_does_not_fit_a_new_challenge():
+def test_A8_an_old_proof_does_not_fit_a_new_challenge():
     client = Client()
     final = client.final(begin().step(client.first()))
     exchange = begin()
@@ -232,17 +243,17 @@ def test_an_old_proof_does_not_fit_a_new_challenge():
     assert failure(exchange.step, final) == "not-authorized"
 
 
-def test_another_nonce_in_the_proof_is_refused():
+def test_A8_another_nonce_in_the_proof_is_refused():
     client, exchange = Client(), begin()
     challenge = exchange.step(client.first())
     assert failure(exchange.step, client.final(challenge, nonce="rOprNGfwEbeRWgbNEkqO")) == "not-authorized"
 
 
-def test_a_client_that_could_bind_and_saw_no_plus_has_been_lied_to():
+def test_A8_a_client_that_could_bind_and_saw_no_plus_has_been_lied_to():
     assert failure(begin().step, Client(flag="y").first()) == "not-authorized"
 
 
-def test_the_binding_must_be_that_of_our_certificate():
+def test_A8_the_binding_must_be_that_of_our_certificate():
     client, exchange = Client("SCRAM-SHA-256-PLUS"), begin("SCRAM-SHA-256-PLUS")
     client.binding = hashlib.sha256(b"the certificate of somebody between").digest()
     assert failure(exchange.step, client.final(exchange.step(client.first()))) == "not-authorized"
@@ -266,7 +277,7 @@ def test_the_header_is_repeated_as_it_was():
         ("SCRAM-SHA-256", "q", "malformed-request"),
     ],
 )
-def test_the_binding_flag_must_fit_the_mechanism(mechanism, flag, condition):
+def test_A8_the_binding_flag_must_fit_the_mechanism(mechanism, flag, condition):
     message = f"{flag},,n=romeo,r=abc".encode()
     assert failure(begin(mechanism).step, message) == condition
 
@@ -284,7 +295,7 @@ def test_the_binding_flag_must_fit_the_mechanism(mechanism, flag, condition):
         "x y",
     ],
 )
-def test_nobody_acts_as_another(authzid):
+def test_A4_nobody_acts_as_another(authzid):
     assert failure(begin().step, Client(authzid=f"a={authzid}").first()) == "invalid-authzid"
     assert failure(begin("PLAIN").step, f"{authzid}\0romeo\0pencil".encode()) == "invalid-authzid"
 
@@ -415,11 +426,11 @@ def test_base64_goes_there_and_back():
 
 
 @pytest.mark.parametrize("text", ["biws ", " biws", "bi\nws", "biw", "biws=", "==", "bi-_", "biws\u00e4", "QQ==QQ=="])
-def test_base64_is_strict(text):
+def test_A10_base64_is_strict(text):
     assert failure(decode, text) == "incorrect-encoding"
 
 
-def test_data_longer_than_any_login_is_not_even_decoded():
+def test_A10_data_longer_than_any_login_is_not_even_decoded():
     assert failure(decode, "A" * 1_000_000) == "malformed-request"
     assert len(decode(encode(b"x" * sasl.MESSAGE_LIMIT))) == sasl.MESSAGE_LIMIT
 

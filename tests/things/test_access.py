@@ -37,7 +37,7 @@ QUESTIONS = (
 )
 
 
-def test_a_stranger_hears_from_a_thing_what_a_missing_account_says(person, porch, board):
+def test_A14_a_stranger_hears_from_a_thing_what_a_missing_account_says(person, porch, board):
     eve = person("eve@hub.local/x")
     for resource in ("", "/hw", "/other"):
         for question in QUESTIONS:
@@ -58,7 +58,7 @@ def test_a_stranger_of_another_server_hears_the_same(hub, porch, remote):
         assert asks(question, "porch") == asks(question, "nobody"), question
 
 
-def test_one_whom_the_owner_removed_is_a_stranger_again(ben, ann):
+def test_S14_one_whom_the_owner_removed_is_a_stranger_again(ben, ann):
     ann.says("<message to='porch@hub.local' id='d'><body>deny ben@hub.local</body></message>")
     gone, unsubscribed = [each for each in ben.heard if "<presence" in each]
     assert gone == "<presence type='unavailable' from='porch@hub.local/hw' to='ben@hub.local'/>"
@@ -67,7 +67,7 @@ def test_one_whom_the_owner_removed_is_a_stranger_again(ben, ann):
     assert "service-unavailable" in answer
 
 
-def test_a_follower_may_read_and_not_control(ben, board, caplog):
+def test_S14_a_follower_may_read_and_not_control(ben, board, caplog):
     (answer,) = ben.says(f"<iq type='get' id='1' to='porch@hub.local'>{VERSION}</iq>").heard
     assert "type='result'" in answer
     (answer,) = ben.says(f"<iq type='set' id='2' to='porch@hub.local'>{SET}</iq>").heard

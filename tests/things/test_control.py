@@ -100,7 +100,7 @@ def test_a_node_is_the_thing_itself_or_is_not_there(ann, board):
     assert len(board.written) == 2
 
 
-def test_ct_4_who_has_no_grant_is_forbidden_and_the_log_tells(ben, board, caplog):
+def test_S14_ct_4_who_has_no_grant_is_forbidden_and_the_log_tells(ben, board, caplog):
     for number, ns in enumerate((NF, LEGACY)):
         answer = put(ben, "<b n='lamp' v='true'/>", ns, f"C{number}")
         assert "<error type='cancel'><forbidden" in answer

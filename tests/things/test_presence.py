@@ -196,8 +196,11 @@ def test_a_disk_that_fails_is_told_in_the_log_and_changes_nothing(hub, porch, ru
     ann, roster = parse("ann@hub.local"), hub.need("roster")
     if follows:
         run(roster.set_subscription(porch.jid, ann, "from"))
-    full = StoreError("the disk is full")
-    monkeypatch.setattr("node.hub.store.Database.save", lambda self, turns: self._lose(turns, full))
+
+    def full(connection):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr("node.hub.store.commit", full)
     hub.route(Stanza("presence", type=type, sender=ann, to=porch.jid))
     settle(hub)
     monkeypatch.undo()

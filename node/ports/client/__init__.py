@@ -12,7 +12,9 @@ from node.net.listener import Listener, Strangers
 from node.net.memory import Crowd
 from node.net.tls import Identity
 from node.net.turn import Turn
+from node.ports.client import csi, management, newcomer, sasl2
 from node.ports.client.binding import BIND_NS
+from node.ports.client.idle import Idle
 from node.ports.client.login import TLS_NS
 from node.ports.client.session import LOGIN_DEADLINE, Client
 from node.ports.limits import Options
@@ -40,10 +42,19 @@ class ClientPort:
         self.connected: set[Client] = set()
         self.crowd = Crowd(hub.loop)
         self.listeners: list[Listener] = []
+        self.newcomers = Deadlines(hub.loop, newcomer.FORM_DEADLINE, newcomer.too_slow)
+        self.asks = newcomer.asks  # what a stranger may ask in a stanza
+        self.before_login: Handlers = {}
         self.before_bind: Handlers = {}
         self.in_session: Handlers = {}
         for at in ("self", "host"):
             hub.on_iq("set", "session", SESSION_NS, lambda iq, origin: iq.reply(), at=at)
+        csi.setup(self)
+        self.idle = Idle(self)
+        self.managed = management.Sessions(self)
+        management.setup(self)
+        self.managed.saved.restore()
+        sasl2.setup(self)
 
     def listen(self, address: str, port: int, *, direct_tls: bool) -> Listener:
         """Opens a port. Raises ListenError."""
@@ -57,16 +68,20 @@ class ClientPort:
         return listener
 
     def offer(self, client: "Client") -> list[Element]:
-        """The stream features of this moment (RFC 6120 §4.3.2, XEP-0440, XEP-0478)."""
+        """The stream features of this moment (RFC 6120 §4.3.2, XEP-0388, XEP-0440, XEP-0478)."""
         if client.connection.tls is None:
             return [E("starttls", TLS_NS, E("required"))]
         limits = E("limits", LIMITS_NS, E("max-bytes", None, str(client.framing.limit)))
         if client.user:
+            resource = () if client.bound else (E("bind", BIND_NS), E("session", SESSION_NS, E("optional")))
+            # With Bind 2 it may be on already; xmpp.js takes the offer for one to resume what it has just begun.
+            managed = () if client.management else (E("sm", management.NS),)
             return [
-                E("bind", BIND_NS),
-                E("session", SESSION_NS, E("optional")),
+                *resource,
                 E("ver", "urn:xmpp:features:rosterver"),
                 E("sub", "urn:xmpp:features:pre-approval"),
+                *managed,
+                E("csi", csi.NS),
                 self.hub.need("caps").element("host"),
                 limits,
             ]
@@ -74,9 +89,11 @@ class ClientPort:
         binding = client.login.end_point is not None
         names = sasl.mechanisms(encrypted=True, binding=binding)
         offered = [E("mechanisms", sasl.NS, *(E("mechanism", None, name) for name in names)), limits]
+        offered.insert(1, sasl2.feature(client, names))
         if binding:
             kinds = (E("channel-binding", None, type=kind) for kind in sasl.BINDINGS)
             offered.insert(1, E("sasl-channel-binding", BINDING_NS, *kinds))
+        offered += self.hub.need("register").features()
         return offered
 
     def stop_listening(self) -> None:
@@ -84,8 +101,19 @@ class ClientPort:
             listener.close()
         self.listeners.clear()
 
+    async def leave(self) -> None:
+        """The node ends: who can be resumed at the next start is written down, and told like the others."""
+        self.stop_listening()
+        for client in list(self.connected):
+            if not client.resumable:
+                client.close(StreamError("system-shutdown"))
+        await self.managed.leave()
+        self.close()
+
     def close(self) -> None:
         """Says goodbye to everybody."""
         self.stop_listening()
         for client in list(self.connected):
             client.close(StreamError("system-shutdown"))
+        self.managed.close()
+        self.idle.close()

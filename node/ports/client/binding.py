@@ -1,7 +1,8 @@
 """From a login to a session: the resource (RFC 6120 §7)."""
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from node.base.element import E, Element
 from node.base.errors import StanzaError, StreamError
@@ -55,12 +56,24 @@ def make_room(client: "Client", jid: Jid) -> None:
     hub = client.port.hub
     if not hub.accounts.exists(client.user):
         raise StreamError("not-authorized", "the account has been removed")
+    if client.login is not None and hub.accounts.changed_since(client.user, client.login.since):
+        raise StreamError("reset", "the password was changed")
     others = hub.sessions.get(jid.bare, {})
     if jid in others:
         others[jid].close(StreamError("conflict", "the same resource has connected again"))
-    elif len(others) >= RESOURCES_LIMIT:
+    elif len(others) >= RESOURCES_LIMIT and not _end_a_sleeper(others.values()):
         extra = E("resource-limit-exceeded", LIMIT_EXCEEDED_NS)
         raise StanzaError("resource-constraint", f"{RESOURCES_LIMIT} clients are connected already", extra=extra)
+
+
+def _end_a_sleeper(sessions: Iterable[Any]) -> bool:
+    """The session that waits longest for its client to resume it ends in favour of one that is here."""
+    sleepers = [session for session in sessions if session.is_asleep]
+    if not sleepers:
+        return False
+    oldest = min(sleepers, key=lambda session: session.management.since)
+    oldest.close(StreamError("resource-constraint", "too many other clients are here"))
+    return True
 
 
 def begin(client: "Client") -> None:

@@ -1,0 +1,89 @@
+"""A session whose node was killed: what its client has missed, found out from the archive and the ledger.
+
+The queue of what was not acked is lost with the process. But every archived message that the client was sent is noted
+(ledger.py) under the number that the stanza had, and the client says up to which number it has them. Archived messages
+that it does not have are sent again; what was not archived, presence for the most part, is lost. If it never comes
+back, what it has not acked is in the archive.
+
+The other way round, what was done and not counted is not done twice: a message that the client sends again although it
+is in the archive, and one that the client has got although nobody knew yet whether it could be kept.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from node.base.stanza import CLIENT, Stanza
+from node.ports.client.ledger import Found, key_of
+from node.ports.client.unacked import DELAY
+from node.stream.acks import WRAP, Unacked
+
+if TYPE_CHECKING:
+    from node.ports.client.keeping import Management
+
+LIMIT = 500  # messages of the account since all was acked; more than that a client fetches from its archive itself
+SECONDS = 600.0  # for senders to come back and say again what they said last: as long as a session may sleep
+
+
+class Twice:
+    """Messages, by their keys, that are not to be taken or given a second time.
+
+    `late` are those that may come again from the storage for people who are away, with its delay (features/offline.py).
+    """
+
+    __slots__ = ("_keys", "_late", "_until")
+
+    def __init__(self, keys: "Counter[int]", late: "Counter[int]", until: float):
+        self._keys = +keys
+        self._late = +late
+        self._until = until
+
+    def takes(self, message: Stanza, now: float) -> bool:
+        """Whether this is one of them, which is then done with."""
+        if message.name != "message" or not (self._keys or self._late):
+            return False
+        if now > self._until:
+            self._keys.clear()
+            self._late.clear()
+        key = key_of(message)
+        if not key or not (self._keys[key] > 0 or (DELAY in message.kinds and self._late[key] > 0)):
+            return False
+        self._keys[key] -= 1
+        self._late[key] -= 1
+        self._keys, self._late = +self._keys, +self._late
+        return True
+
+
+async def recover(management: "Management", found: Found, h: int) -> bool:
+    """Gives a session, which its client would go on with, its queue again. False: that cannot be done any more.
+
+    Raises StoreError.
+    """
+    sessions, jid = management.sessions, management.client.jid
+    more = (h - found.sent) % WRAP
+    count = found.sent + more
+    had = found.had(count) if more < WRAP // 2 else None
+    if had is None:
+        return False
+    late = had.copy()
+    low = min(found.row, found.sent_row, *(entry.row - 1 for entry in found.entries))
+    rows = await sessions.archive.between(jid.bare, low, sessions.first_row, LIMIT + 1)
+    if len(rows) > LIMIT:
+        return False
+    missed: list[Unacked] = []
+    done: Counter[int] = Counter()
+    for row, message in rows:
+        key = key_of(message)
+        if row > found.row and message.sender == jid:
+            done[key] += 1
+        if key and had[key] > 0:
+            had[key] -= 1
+            continue
+        if row <= found.sent_row:
+            continue
+        heard = sessions.carbons.as_heard(jid, message)
+        if heard is not None:
+            missed.append(Unacked(heard, len(heard.to_bytes(CLIENT)), 0.0, row))
+    until = sessions.loop.time() + SECONDS
+    management.had, management.done = Twice(had, late, until), Twice(done, Counter(), until)
+    management.recovered(count, missed, [entry for entry in found.entries if entry.number <= count])
+    return True

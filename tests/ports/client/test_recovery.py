@@ -1,0 +1,479 @@
+"""kill -9: what a client has missed comes once, what it says again is done once. The node that was killed is a copy of
+the files of one that runs."""
+
+import re
+import threading
+from collections import Counter
+
+import pytest
+
+from node.base.path import Path
+from node.base.stanza import Stanza
+from node.hub import store
+from node.ports.client import ledger
+from node.ports.client.ledger import RING, Ledger, key_of
+from node.ports.client.recovery import Twice
+from tests.ports.client.test_management import (
+    PHONE,
+    PING,
+    R,
+    a,
+    chat,
+    enabled,
+    falls_asleep,
+    ids,
+    kept,
+    resumes,
+    session,
+    until,
+)
+from tests.ports.client.test_saved import BOB, friends
+
+BODY = "<body>Is the lamp on?</body>"
+
+
+async def on_disk(hub):
+    """All is kept, and counted."""
+    await hub.store.archive.committed()
+    await hub.store.accounts.committed()
+    sessions = [session for each in hub.sessions.values() for session in each.values()]
+    await until(lambda: all(each.management.handled.settled for each in sessions))
+
+
+async def archived(hub, owner=PHONE.bare):
+    await on_disk(hub)
+    found = await hub.need("archive").between(owner, 0, 1 << 62, 1000)
+    return [message.id for _, message in found]
+
+
+async def pinged(*talkers):
+    """What each has heard before the answer."""
+    heard = []
+    for each in talkers:
+        each.says(PING)
+        heard.append(await each.hears("id='p'/>"))
+    return heard
+
+
+async def two(connect, hub):
+    """ann and bob, who have said nothing yet; how many stanzas each has got."""
+    await friends(hub)
+    (ann, one), (bob, other) = await enabled(connect), await enabled(connect, "bob")
+    for each in (ann, bob):
+        each.says("<presence/>")
+    await pinged(ann, bob)
+    await ann.hears("bob@hub.local/phone|$")
+    await pinged(ann, bob)
+    return ann, one, bob, other
+
+
+def got(hub, jid=PHONE):
+    return session(hub, jid).management.sent.count
+
+
+@pytest.mark.parametrize("missed", range(4))
+def test_a_client_gets_what_it_has_missed_and_nothing_twice(connect, run, hub, killed, missed):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        bob.says("".join(chat(number, PHONE.bare if number % 2 else PHONE) for number in (1, 2, 3)))
+        await pinged(bob)
+        await ann.hears("id='m3'.*</message>")
+        await on_disk(hub)
+        count, bobs = got(hub), got(hub, BOB)
+        async with killed() as (new, connect_again):
+            assert new.present[PHONE.bare] == {PHONE: 0} and session(new).is_asleep
+            bob, answer = await resumes(connect_again, bobs_id, bobs, "bob")
+            assert " h='7'" in answer
+            bob.says(chat(4) + chat(5, PHONE.bare))
+            await pinged(bob)
+            ann, answer = await resumes(connect_again, id, count - missed)
+            assert "<resumed" in answer
+            heard = (await pinged(ann))[0]
+            assert ids(heard) == [f"m{number}" for number in range(4 - missed, 6)]
+            assert "<presence" not in heard
+            ann.says(a(count + 3) + R)
+            await ann.hears("<a [^>]*/>")
+            assert not session(new).management.sent.queue
+            assert await archived(new) == ["m1", "m2", "m3", "m4", "m5"]
+
+    run(talk(), timeout=15)
+
+
+def test_what_was_delivered_before_it_could_be_kept_is_sent_again_and_does_not_come_twice(
+    connect, run, hub, killed, monkeypatch, tmp_path
+):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        await on_disk(hub)
+        go_on = threading.Event()
+        commit = store.commit
+
+        def waits(connection):
+            if connection.execute("PRAGMA database_list").fetchone()[2].startswith(str(tmp_path)):
+                go_on.wait(5)
+            commit(connection)
+
+        monkeypatch.setattr(store, "commit", waits)
+        try:
+            before = got(hub, BOB)
+            bob.says(chat(1) + chat(2) + R)
+            assert " h='3'" in await bob.hears("<a [^>]*/>"), "not acked: presence and pings alone"
+            await ann.hears("id='m2'.*</message>")
+            count = got(hub)
+            async with killed() as (new, connect_again):
+                bob, answer = await resumes(connect_again, bobs_id, before, "bob")
+                assert " h='3'" in answer
+                bob.says(chat(1) + chat(2) + R)  # as every client does
+                ann, answer = await resumes(connect_again, id, count)
+                bob.says(chat(3))
+                await pinged(bob)
+                assert ids((await pinged(ann))[0]) == ["m3"]
+                assert await archived(new) == ["m1", "m2", "m3"]
+                ann.says(a(count + 2) + PING)
+                await ann.hears("id='p'/>")
+                bob.says(chat(1))
+                await pinged(bob)
+                assert ids((await pinged(ann))[0]) == ["m1"], "once, and not for ever"
+        finally:
+            go_on.set()
+
+    run(talk(), timeout=15)
+
+
+def test_what_was_kept_and_not_acked_is_sent_again_and_not_done_twice(connect, run, hub, killed, monkeypatch):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        await on_disk(hub)
+        monkeypatch.setattr(hub.store, "when_safe", lambda callback: None)
+        bob.says(chat(1) + R)
+        assert " h='3'" in await bob.hears("<a [^>]*/>")
+        await ann.hears("id='m1'.*</message>")
+        await hub.store.archive.committed()
+        count = got(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count)
+            bob, answer = await resumes(connect_again, bobs_id, got(hub, BOB), "bob")
+            assert " h='3'" in answer
+            bob.says(chat(1) + chat(2) + R)
+            await bob.hears(re.escape(a(4)) + "|" + re.escape(a(5)))
+            assert ids((await pinged(ann))[0]) == ["m2"]
+            assert await archived(new) == ["m1", "m2"]
+
+    run(talk(), timeout=15)
+
+
+def test_an_h_that_was_told_is_never_taken_back(connect, run, hub, killed):
+    async def talk():
+        ann, id = await enabled(connect)
+        for _ in range(5):
+            ann.says(PING)
+        ann.says(R)
+        await ann.hears(re.escape(a(5)))
+        async with killed() as (_, connect_again):
+            ann, answer = await resumes(connect_again, id, got(hub))
+            assert " h='5'" in answer
+
+    run(talk())
+
+
+def test_copies_that_were_missed_come_as_copies(connect, run, hub, killed):
+    async def talk():
+        ann, id = await enabled(connect)
+        desk, _ = await enabled(connect, resource="desk")
+        bob, _ = await enabled(connect, "bob")
+        ann.says("<presence/><iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        desk.says("<presence/>")
+        await pinged(ann, desk)
+        count = got(hub)
+        bob.says(chat(1, "ann@hub.local/desk"))
+        await pinged(bob)
+        desk.says(chat(2, "bob@hub.local/phone"))
+        await pinged(desk)
+        heard = await ann.hears("<sent .*</message>")
+        assert ids(heard) == ["m1", "m2"]
+        ann.says(chat(3, "bob@hub.local"))
+        await pinged(ann)
+        await on_disk(hub)
+        for had, missed in ((0, ["m1", "m2"]), (1, ["m2"]), (2, [])):
+            async with killed() as (_, connect_again):
+                ann, _ = await resumes(connect_again, id, count + had)
+                heard = (await pinged(ann))[0]
+                assert ids(heard) == missed
+                assert heard.count("<received ") + heard.count("<sent ") == len(missed)
+
+    run(talk(), timeout=20)
+
+
+def test_a_node_that_is_killed_again_before_anybody_is_back(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        bob.says(chat(1) + chat(2))
+        await pinged(bob)
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        count, bobs = got(hub), got(hub, BOB)
+        async with killed() as (second, connect_second):
+            bob, _ = await resumes(connect_second, bobs_id, bobs, "bob")
+            bob.says(chat(3) + R)
+            await pinged(bob)
+            await on_disk(second)
+            bobs = got(second, BOB)
+            async with killed(second.folder) as (_, connect_third):
+                ann, answer = await resumes(connect_third, id, count - 1)
+                assert ids((await pinged(ann))[0]) == ["m2", "m3"]
+                bob, answer = await resumes(connect_third, bobs_id, bobs, "bob")
+                assert " h='8'" in answer
+
+    run(talk(), timeout=20)
+
+
+def test_a_session_that_slept_when_the_node_was_killed(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        bob.says(chat(1))
+        await ann.hears("id='m1'.*</message>")
+        count = got(hub)
+        await falls_asleep(hub, ann)
+        bob.says(chat(2) + chat(3))
+        await pinged(bob)
+        await on_disk(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, count)
+            assert ids((await pinged(ann))[0]) == ["m2", "m3"]
+
+    run(talk())
+
+
+def test_a_session_that_had_slept_and_was_resumed_when_the_node_was_killed(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, bobs_id = await two(connect, hub)
+        count = got(hub)
+        await falls_asleep(hub, ann)
+        bob.says(chat(1) + chat(2))
+        await pinged(bob)
+        ann, _ = await resumes(connect, id, count)
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, count + 1)
+            assert ids((await pinged(ann))[0]) == ["m2"]
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_node_that_is_killed_after_a_restart_in_good_order_before_anybody_is_back(
+    connect, run, hub, again, killed, missed
+):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1) + chat(2))
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        count = got(hub)
+        async with again() as (second, connect_second):
+            bob, _ = await enabled(connect_second, "bob", "desk")
+            bob.says(chat(3))
+            await pinged(bob)
+            await on_disk(second)
+            async with killed() as (_, connect_third):
+                ann, _ = await resumes(connect_third, id, count - missed)
+                assert ids((await pinged(ann))[0]) == ["m2", "m3"][1 - missed :]
+
+    run(talk(), timeout=15)
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_message_from_the_storage_that_was_on_its_way(connect, run, hub, killed, missed):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        bob.says(chat(1, PHONE.bare))
+        await pinged(bob)
+        await on_disk(hub)
+        ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        await pinged(ann)
+        count = got(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            assert ids((await pinged(ann))[0]) == ["m1"] * missed
+            ann.says(a(got(new)) + PING)
+            await ann.hears("id='p'/>")
+            await on_disk(new)
+            assert await kept(new) == []
+
+    run(talk())
+
+
+def test_more_than_is_noted_and_not_acked_cannot_be_found_out(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        count = got(hub)
+        bob.says("".join(chat(number) for number in range(RING + 5)))
+        await pinged(bob)
+        await ann.hears(f"id='m{RING + 4}'.*</message>")
+        await on_disk(hub)
+        async with killed() as (_, connect_again):
+            _, answer = await resumes(connect_again, id, count)
+            assert "<item-not-found" in answer
+            ann, answer = await resumes(connect_again, id, count + RING)
+            assert "<resumed" in answer
+            assert len(ids((await pinged(ann))[0])) == 5
+
+    run(talk(), timeout=10)
+
+
+def test_after_another_boot_of_the_machine_clients_log_in_anew(connect, run, hub, killed, monkeypatch, tmp_path):
+    async def talk():
+        ann, id = await enabled(connect)
+        await pinged(ann)
+        (tmp_path / "boot").write_text("another")
+        monkeypatch.setattr(ledger, "BOOT", str(tmp_path / "boot"))
+        async with killed() as (_, connect_again):
+            _, answer = await resumes(connect_again, id, 1)
+            assert "<item-not-found" in answer
+
+    run(talk())
+
+
+def test_what_features_know_is_known_after_a_kill(connect, run, hub, killed):
+    async def talk():
+        hub.remote = lambda stanza, origin: None
+        ann, _ = await enabled(connect)
+        ann.says(
+            "<presence><priority>3</priority></presence><presence to='room@chat.example/ann'/>"
+            "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>"
+            "<iq type='set' id='2'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
+            "<iq type='get' id='3'><blocklist xmlns='urn:xmpp:blocking'/></iq>"
+        )
+        await pinged(ann)
+        async with killed() as (new, _):
+            assert new.present[PHONE.bare] == {PHONE: 3}
+            assert list(new.need("presence").directed[PHONE]) == ["room@chat.example/ann"]
+            assert new.need("roster").interested == {PHONE}
+            assert PHONE in new.need("carbons").enabled[PHONE.bare]
+            assert PHONE in new.need("blocking").asked[PHONE.bare]
+
+    run(talk())
+
+
+def test_a_session_that_has_ended_is_not_brought_back(connect, run, hub, killed):
+    async def talk():
+        ann, _ = await enabled(connect)
+        bob, _ = await enabled(connect, "bob")
+        await pinged(ann, bob)
+        ann.says("</stream:stream>")
+        await ann.is_hung_up_on()
+        async with killed() as (new, _):
+            assert list(new.sessions) == [BOB.bare]
+
+    run(talk())
+
+
+def test_what_is_acked_need_not_be_looked_for(connect, run, hub, tmp_path):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1))
+        await ann.hears("id='m1'.*</message>")
+        assert Ledger(Path(tmp_path)).found[id].sent < got(hub)
+        ann.says(a(got(hub)) + R)
+        await ann.hears("<a [^>]*/>")
+        found = Ledger(Path(tmp_path)).found[id]
+        assert (found.sent, found.sent_row) == (got(hub), hub.need("archive").newest)
+
+    run(talk())
+
+
+def test_a_message_may_be_said_again_after_a_while():
+    said = Stanza("message", id="m1", sender=BOB)
+    twice = Twice(Counter({key_of(said): 2}), Counter(), until=600.0)
+    assert twice.takes(said, 599.0)
+    assert not twice.takes(said, 601.0) and not twice.takes(said, 0.0)
+
+
+def test_row_numbers_of_a_run_that_kept_nothing_mean_nothing(connect, run, hub, killed, monkeypatch):
+    """The archive may give lower ones then."""
+    monkeypatch.setattr("node.features.archive.rows.secrets.randbelow", lambda limit: 0)
+
+    async def talk():
+        hub.need("archive").rows.next_id += 1 << 33
+        ann, id, bob, _ = await two(connect, hub)
+        monkeypatch.setattr(hub.store.archive, "_queue", lambda op: None)
+        bob.says(chat(1))
+        await pinged(bob)
+        await ann.hears("id='m1'.*</message>")
+        count = got(hub)
+        ann.says(a(count) + PING)
+        await ann.hears("id='p'/>")
+        async with killed() as (second, connect_second):
+            bob, _ = await enabled(connect_second, "bob", "desk")
+            bob.says(chat(2))
+            await pinged(bob)
+            ann, _ = await resumes(connect_second, id, count)
+            await ann.hears("id='m2'.*</message>")
+            await on_disk(second)
+            async with killed(second.folder) as (_, connect_third):
+                ann, _ = await resumes(connect_third, id, count)
+                assert ids((await pinged(ann))[0]) == ["m2"]
+
+    run(talk(), timeout=15)
+
+
+def test_a_disk_that_is_full_is_said_once_and_hurts_nobody(connect, run, hub, port, monkeypatch, caplog):
+    def full(file, data, at):
+        raise OSError(28, "No space left on device")
+
+    async def talk():
+        monkeypatch.setattr("os.pwrite", full)
+        ann, _ = await enabled(connect)
+        await pinged(ann)
+        ann.says(R)
+        await ann.hears("<a [^>]*/>")
+        assert caplog.text.count("No space left") == 1
+
+    run(talk())
+
+
+def test_the_file_holds_what_was_written_and_forgets_what_was_let_go(tmp_path):
+    folder = Path(tmp_path)
+    written = Ledger(folder)
+    pages = [written.page(name * 22, 1, 2, 3, 4) for name in "abc"]
+    for page in pages:
+        page.describe(b"{}")
+    pages[0].handled(7, 8)
+    for number in range(5):
+        pages[0].sent(10 + number, 20 + number, 30 + number)
+    pages[1].free()
+    pages[2].describe(b"x" * 5000)
+    found = Ledger(folder).found
+    assert list(found) == ["a" * 22]
+    assert found["a" * 22][:5] == (b"{}", 7, 8, 3, 4)
+    assert list(found["a" * 22].had(12)) == [30, 31, 32]
+    assert found["a" * 22].had(2) is None
+    pages[0].all_acked(12, 22)
+    assert Ledger(folder).found["a" * 22][3:5] == (12, 22)
+    for number in range(RING):
+        pages[0].sent(20 + number, 30 + number, 1)
+    assert Ledger(folder).found["a" * 22][3:5] == (20, 30)
+    pages[0].all_acked(25, 35)
+    assert Ledger(folder).found["a" * 22][3:5] == (25, 35)
+    again = written.page("d" * 22, 0, 0, 0, 0)
+    again.describe(b"{}")
+    assert Ledger(folder).found["d" * 22].entries == []
+    written.forget()
+    assert Ledger(folder).found == {}
+
+
+def test_a_copy_has_the_key_of_what_it_is_a_copy_of(person, hub):
+    romeo, juliet = person("romeo@hub.local/a"), person("juliet@hub.local/b")
+    other = person("juliet@hub.local/c")
+    seen = []
+    other.deliver = seen.append
+    juliet.deliver = seen.append
+    other.says("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+    seen.clear()
+    romeo.says(f"<message to='juliet@hub.local/b' id='a&apos;&gt;b' type='chat'>{BODY}</message>")
+    assert len(seen) == 2 and len({key_of(each) for each in seen}) == 1 and key_of(seen[0])
+    romeo.says(f"<message to='juliet@hub.local/b' type='chat'>{BODY}</message>")
+    assert key_of(seen[-1]) == 0

@@ -1,0 +1,296 @@
+"""R10: sessions outlive the node."""
+
+import asyncio
+import re
+
+import pytest
+
+from node.base.jid import parse
+from tests.ports.client.test_management import (
+    PHONE,
+    PING,
+    R,
+    a,
+    chat,
+    enabled,
+    falls_asleep,
+    ids,
+    kept,
+    resumes,
+    session,
+    unacked,
+)
+from tests.ports.test_client import in_session
+
+BOB = parse("bob@hub.local/phone")
+
+
+def rows(hub):
+    return [hub.store.accounts.read(f"SELECT count(*) FROM {table}")[0][0] for table in ("sessions", "session_stanzas")]
+
+
+async def friends(hub):
+    """ann and bob see each other."""
+    rosters = hub.need("roster")
+    for owner, contact in ((PHONE.bare, BOB.bare), (BOB.bare, PHONE.bare)):
+        await rosters.set_subscription(owner, contact, "both")
+
+
+def test_R10_clients_resume_after_a_restart_and_nobody_has_noticed(connect, run, hub, again):
+    async def talk():
+        await friends(hub)
+        ann, id = await enabled(connect)
+        bob, bobs_id = await enabled(connect, "bob")
+        for each in (ann, bob):
+            each.says("<presence><show>away</show><priority>5</priority></presence>" + PING)
+            await each.hears("id='p'/>")
+        bob.says(chat(1) + PING + R)
+        await bob.hears("<a [^>]*/>")
+        await ann.hears("id='m1'.*</message>")
+        counts = {}
+        for name, each, jid in (("ann", ann, PHONE), ("bob", bob, BOB)):
+            each.says(PING)
+            await each.hears("id='p'/>")
+            counts[name] = session(hub, jid).management.sent.count
+        async with again() as (new, connect_again):
+            for each in (ann, bob):
+                heard = await each.is_hung_up_on()
+                assert "unavailable" not in heard and "<system-shutdown" in heard
+            for jid in (PHONE, BOB):
+                assert session(new, jid).is_asleep and new.present[jid.bare] == {jid: 5}
+            bob, answer = await resumes(connect_again, bobs_id, counts["bob"], "bob")
+            assert " h='5'" in answer
+            ann, answer = await resumes(connect_again, id, counts["ann"] - 2)
+            assert " h='3'" in answer
+            heard = await ann.hears(re.escape(R))
+            assert ids(heard) == ["m1"] and "<presence" not in heard
+            bob.says(chat(2) + PING)
+            assert "<presence" not in await bob.hears("id='p'/>")
+            assert ids(await ann.hears("id='m2'.*</message>")) == ["m2"]
+            ann.says(a(counts["ann"] + 1) + R)
+            await ann.hears("<a [^>]*/>")
+            assert unacked(new) == []
+
+    run(talk(), timeout=15)
+
+
+def test_R10_what_features_know_of_a_session_is_known_again(connect, run, hub, again):
+    async def talk():
+        ann, _ = await enabled(connect)
+        ann.says(
+            "<presence><status>here</status><priority>-3</priority></presence><presence to='room@chat.example/ann'/>"
+            "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>"
+            "<iq type='set' id='2'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
+            "<iq type='get' id='3'><blocklist xmlns='urn:xmpp:blocking'/></iq>" + PING
+        )
+        await ann.hears("id='p'/>")
+        hub.remote = lambda stanza, origin: None
+        async with again() as (new, _):
+            presence = new.need("presence")
+            assert presence.last[PHONE].child("status", "jabber:client").text == "here"
+            assert new.present[PHONE.bare] == {PHONE: -3}
+            assert list(presence.directed[PHONE]) == ["room@chat.example/ann"]
+            assert new.need("roster").interested == {PHONE}
+            assert PHONE in new.need("carbons").enabled[PHONE.bare]
+            assert PHONE in new.need("blocking").asked[PHONE.bare]
+
+    hub.remote = lambda stanza, origin: None
+    run(talk())
+
+
+def test_R10_what_came_and_was_never_read_comes_after_the_restart(connect, run, hub, again):
+    """Also when a session has been through two restarts."""
+
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says("<presence/>" + PING)
+        await ann.hears("id='p'/>")
+        count = session(hub).management.sent.count
+        bob = await in_session(connect, "bob")
+        await falls_asleep(hub, ann)
+        bob.says("".join(chat(number) for number in range(3)) + PING)
+        await bob.hears("id='p'/>")
+        async with again() as (second, _), again((second, second.port)) as (third, connect_again):
+            ann, answer = await resumes(connect_again, id, count)
+            assert "<resumed" in answer
+            assert ids(await ann.hears("id='m2'.*</message>")) == ["m0", "m1", "m2"]
+            await third.store.accounts.committed()
+            assert rows(third) == [0, 0]
+
+    run(talk(), timeout=15)
+
+
+def test_a_session_that_is_not_resumed_after_the_restart_ends_by_d4(connect, run, hub, again):
+    async def talk():
+        await friends(hub)
+        ann, id = await enabled(connect)
+        ann.says("<presence/>" + PING)
+        await ann.hears("id='p'/>")
+        bob = await in_session(connect, "bob")
+        bob.says("<presence/>" + chat(1) + PING)
+        await bob.hears("id='p'/>")
+        await ann.hears("id='m1'.*</message>")
+        async with again() as (new, connect_again):
+            bob = await in_session(connect_again, "bob")
+            bob.says("<presence/>")
+            await bob.hears("<presence[^>]* from='ann@hub.local/phone'")
+            session(new).management.forgotten()
+            await bob.hears("<presence[^>]* from='ann@hub.local/phone' type='unavailable'")
+            assert [each for each, _ in await kept(new)] == ["m1"]
+
+    run(talk())
+
+
+def test_those_who_cannot_be_resumed_are_gone_and_the_others_know(connect, run, hub, again):
+    async def talk():
+        await friends(hub)
+        ann, id = await enabled(connect)
+        bob = await in_session(connect, "bob")
+        for each in (ann, bob):
+            each.says("<presence/>" + PING)
+            await each.hears("id='p'/>")
+        await ann.hears("from='bob@hub.local/phone'")
+        count = session(hub).management.sent.count
+        async with again() as (new, connect_again):
+            assert "<system-shutdown" in await bob.is_hung_up_on()
+            assert BOB.bare not in new.sessions
+            ann, _ = await resumes(connect_again, id, count)
+            await ann.hears("<presence[^>]* from='bob@hub.local/phone' type='unavailable'")
+
+    run(talk())
+
+
+def test_offline_messages_on_their_way_are_let_go_by_an_ack_after_the_restart(connect, run, hub, again):
+    async def talk():
+        bob = await in_session(connect, "bob")
+        bob.says(chat(1, "ann@hub.local") + PING)
+        await bob.hears("id='p'/>")
+        ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        count = session(hub).management.sent.count
+        async with again() as (new, connect_again):
+            assert len(await kept(new)) == 1
+            ann, _ = await resumes(connect_again, id, count)
+            ann.says(PING)
+            assert "id='m1'" not in await ann.hears("id='p'/>")
+            assert await kept(new) == []
+
+    run(talk())
+
+
+def test_what_comes_between_the_last_words_and_the_end_waits_for_the_session(connect, run, hub, port, again):
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says("<presence/>" + PING)
+        await ann.hears("id='p'/>")
+        count = session(hub).management.sent.count
+        leaving = port.leave
+
+        async def leave():
+            await leaving()
+            (message,) = bob_says(chat(7, "ann@hub.local"))
+            hub.route(message)
+
+        port.leave = leave
+        async with again() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, count)
+            assert ids(await ann.hears("id='m7'.*</message>")) == ["m7"]
+
+    run(talk())
+
+
+def bob_says(xml):
+    from node.stream.framing import CLIENT_LIMIT, Framing
+    from tests.conftest import HEADER
+
+    framing = Framing(CLIENT_LIMIT)
+    framing.feed(HEADER.encode())
+    stanzas = framing.feed(xml.encode())
+    for stanza in stanzas:
+        stanza.sender = parse("bob@far.example/x")
+    return stanzas
+
+
+def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port, again):
+    async def talk():
+        ann, id = await enabled(connect)
+
+        async def slow(iq, origin):
+            await asyncio.sleep(60)
+
+        hub.on_iq("get", "slow", "urn:slow", slow)
+        ann.says(chat(1, "bob@hub.local") + "<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>" + PING)
+        await ann.hears("id='p'/>")
+        leaving = port.leave
+
+        async def leave():
+            await asyncio.sleep(0.02)  # what was given up has come to its end
+            await leaving()
+
+        port.leave = leave
+        async with again() as (_, connect_again):
+            _, answer = await resumes(connect_again, id, 1)
+            assert " h='1'" in answer
+
+    run(talk(), timeout=10)
+
+
+def test_what_is_said_while_the_node_ends_is_neither_done_nor_counted(connect, run, hub, port):
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says(PING)
+        await ann.hears("id='p'/>")
+        leaving = asyncio.ensure_future(port.leave())
+        await asyncio.sleep(0)
+        ann.says(chat(1, "bob@hub.local"))
+        await leaving
+        await ann.is_hung_up_on()
+        assert await kept(hub) == []
+        assert hub.store.accounts.read("SELECT handled FROM sessions") == [(1,)]
+
+    run(talk())
+
+
+@pytest.mark.parametrize(
+    ("damage", "warns"),
+    [
+        ("DELETE FROM users", False),
+        ("UPDATE sessions SET words = 'x'", True),
+        ("UPDATE sessions SET words = '{}'", True),
+        ("""UPDATE sessions SET words = '{"jid": "@", "seconds": 1}'""", True),
+        ("UPDATE session_stanzas SET stanza = CAST('<message from=\"@\"/>' AS BLOB)", True),
+    ],
+)
+def test_a_session_that_cannot_be_brought_back_is_let_go(connect, run, hub, port, again, damage, warns, caplog):
+    async def talk():
+        ann, _ = await enabled(connect)
+        ann.says(PING)
+        await ann.hears("id='p'/>")
+        leaving = port.leave
+
+        async def leave():
+            await leaving()
+            hub.store.accounts.write(damage)
+
+        port.leave = leave
+        async with again() as (new, _):
+            assert PHONE.bare not in new.sessions
+            await new.store.accounts.committed()
+            assert rows(new) == [0, 0]
+        assert ("cannot be brought back" in caplog.text) == warns
+
+    run(talk())
+
+
+def test_a_disk_that_keeps_nothing_does_not_keep_anybody_from_leaving(connect, run, hub, port, monkeypatch):
+    from tests.features.test_offline import full_disk
+
+    async def talk():
+        ann, _ = await enabled(connect)
+        await hub.store.accounts.committed()
+        monkeypatch.setattr("node.hub.store.commit", full_disk)
+        await port.leave()
+        assert "<system-shutdown" in await ann.is_hung_up_on()
+
+    run(talk())

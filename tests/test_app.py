@@ -1,0 +1,49 @@
+"""SIGHUP, without a process: what the file says now is what the node does, and a mistake changes nothing."""
+
+import pytest
+
+from node.app import Reloading
+from node.config import load
+from node.features.contact import NS as CONTACT
+from tests.conftest import HOST, settle
+
+
+class Ports:
+    """Identity, clients and links at once, as far as they are told."""
+
+    rate = 0
+
+    def reload(self, options=None):
+        pass
+
+
+@pytest.fixture
+def reload(hub, config, run):
+    """`reload(text)`: the file is this now, and has been read again."""
+    config.path.write_text(f'domain = "{HOST}"')
+    ports = Ports()
+    reloading = Reloading(hub, load(config.path), ports, ports, ports)
+
+    def reload(text):
+        config.path.write_text(f'domain = "{HOST}"\n{text}')
+        reloading.begin()
+        settle(hub)
+        return ports
+
+    yield reload
+    for thing in hub.things.values():
+        run(thing.stop())
+
+
+def test_the_tables_that_are_read_again(hub, reload):
+    forms, register = hub.need("disco").forms["host"], hub.need("register")
+    reload('[contact]\nadmin = ["mailto:ann@home.example"]\n[register]\nopen = true')
+    assert CONTACT in forms and register.open
+    assert reload("[limits]\nrate = 1000").rate == 1000
+    assert CONTACT not in forms and not register.open
+
+
+def test_a_mistake_changes_nothing(hub, reload):
+    reload("[register]\nopen = true")
+    reload("[register]\nopen = 3")
+    assert hub.need("register").open
