@@ -10,7 +10,7 @@ import pytest
 
 from node import config
 from node.cli import main
-from node.features import contact
+from node.features import archive, contact, register
 from node.ports import limits
 from node.things import access
 from tests.test_floors import CLONE
@@ -80,7 +80,9 @@ def test_every_option_is_in_the_table():
         ("[access]", access.Options),
         ('[federation.peers."NAME"]', config.Peer),
         ("[limits]", limits.Options),
+        ("[archive]", archive.Options),
         ("[contact]", contact.Options),
+        ("[register]", register.Options),
     ):
         named = {name for where, name in said if where == table}
         assert named == {field.name for field in dataclasses.fields(options)}
@@ -91,6 +93,8 @@ def test_the_defaults_in_the_table_are_the_real_ones():
     for name, port in config.Listen().ports.items():
         assert said["[listen]", name] == str(port)
     assert said["[limits]", "rate"] == str(limits.Options().rate)
+    for name, default in dataclasses.asdict(archive.Options()).items():
+        assert said["[archive]", name] == str(default)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
