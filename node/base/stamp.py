@@ -7,7 +7,8 @@ from datetime import date
 PLAUSIBLE = 1_767_225_600  # seconds: 2026-01-01; a Pi has no clock, and may think that it is 1970 when it starts
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_OFFSET = 14 * 3600  # seconds: XML Schema §3.2.7.3 goes no further from UTC
+_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(?:Z|([+-])(\d\d):(\d\d))\Z", re.ASCII)
 
 
 def now() -> str:
@@ -36,11 +37,11 @@ def parse(text: str) -> float:
     if not found:
         raise ValueError(f"{text[:40]!r} is not a date and time")
     year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 24 and minute <= 59 and second <= 60):
+    days = date(year, month, day).toordinal() - _EPOCH  # it knows how long a month is
+    part = float(found[7] or 0)
+    ahead = int(found[9] or 0) * 3600 + int(found[10] or 0) * 60
+    midnight = hour == 24 and not (minute or second or part)  # the end of the day, XML Schema §3.2.7
+    if not (hour <= 23 or midnight) or minute > 59 or second > 60 or ahead > _OFFSET or int(found[10] or 0) > 59:
         raise ValueError(f"{text[:40]!r} is not a date and time")
-    days = date(year, month, 1).toordinal() + day - 1 - _EPOCH
-    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second + float(found[7] or 0)
-    if found[8] != "Z":
-        offset = int(found[8][1:3]) * 3600 + int(found[8][4:6]) * 60
-        seconds += -offset if found[8][0] == "+" else offset
-    return seconds
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second + part
+    return seconds + ahead if found[8] == "-" else seconds - ahead

@@ -66,6 +66,7 @@ class Accounts:
         self._changed: OrderedDict[str, float] = OrderedDict()
         self._database = database
         self._host = host
+        self._marks: dict[str, str] = {}
         self._names = {name for (name,) in database.read("SELECT localpart FROM users")}
         self._secret = self._find_secret()
         self._changing = asyncio.Lock()
@@ -81,6 +82,21 @@ class Accounts:
         Who began to log in before must not end it after: what he has shown is good no more.
         """
         return self._changed.get(localpart, 0) > changes
+
+    def mark(self, localpart: str) -> str:
+        """Another one for each account that ever has this name, and for each of its passwords; '' if there is none.
+
+        What is kept of a login bears it: over a restart, it holds only if this is still the same.
+        """
+        mark = self._marks.get(localpart)
+        if mark is None:
+            rows = self._database.read("SELECT sha256_salt FROM users WHERE localpart = ?", (localpart,))
+            if not rows:
+                return ""
+            # The salt is a random one for each password, also for the first of an account.
+            mark = hmac.digest(self._secret, b"mark\0" + rows[0][0], "sha256")[:16].hex()
+            self._marks[localpart] = mark
+        return mark
 
     def names(self) -> list[str]:
         """All localparts, sorted."""
@@ -174,6 +190,7 @@ class Accounts:
         try:
             await committed
         finally:
+            self._marks.pop(name, None)
             if self._database.read("SELECT 1 FROM users WHERE localpart = ?", (name,)):
                 self._names.add(name)
             else:

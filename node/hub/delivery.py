@@ -31,7 +31,9 @@ def deliver_message(hub: "Hub", message: Stanza) -> None:
         raise StanzaError("service-unavailable")  # §8.5.2.1.1: a room speaks to full addresses
     receivers = listening(hub, to.bare)
     for full in receivers:
-        hub.sessions[to.bare][full].deliver(message)
+        session = hub.sessions.get(to.bare, {}).get(full)  # one may end while the others are told
+        if session is not None:
+            session.deliver(message)
     if not receivers and kind != "headline":  # §8.5.2.2.1: a headline is for those who are there
         hub.need("offline").keep(to.bare, message)
 

@@ -10,6 +10,8 @@ from node.hub.hub import Hub, Session
 def password_changed(hub: Hub, address: Jid, but: Session | None = None) -> None:
     """Whoever is logged in to the account (bare) has to log in anew, except for the session `but`."""
     _log_out(hub, address, StreamError("reset", "the password was changed"), but)
+    if but is not None:
+        hub.tell("changed", but.jid)  # what is kept of it bears the mark of the old password
 
 
 async def forget(hub: Hub, address: Jid) -> None:

@@ -155,7 +155,7 @@ def _open_checked(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """An empty database, there as a whole or not at all: a start that is cut short leaves nothing that looks damaged."""
+    """An empty database, whole or not at all: a start that is cut short leaves nothing that looks damaged."""
     fresh = path.with_name(path.name + ".new")
     # Made by us, since SQLite would let others read it; its log takes the mode of the file.
     os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))

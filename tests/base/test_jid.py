@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precis_i18n import get_profile
 
+from node.base import jid
 from node.base.jid import Jid, JidError, _prepare_local, _prepare_resource, ascii_domain, make, parse
 
 
@@ -26,7 +27,7 @@ from node.base.jid import Jid, JidError, _prepare_local, _prepare_resource, asci
         ("ann@home.example/u\u0308", "ann@home.example/ü"),
     ],
 )
-def test_an_address_is_prepared(text, prepared):
+def test_P3_P4_an_address_is_prepared(text, prepared):
     assert parse(text) == prepared
 
 
@@ -56,7 +57,7 @@ def test_an_address_is_prepared(text, prepared):
         "♚@example.com",
     ],
 )
-def test_what_is_no_address_is_refused(text):
+def test_P3_P4_P5_what_is_no_address_is_refused(text):
     with pytest.raises(JidError):
         parse(text)
 
@@ -142,3 +143,36 @@ def test_P4_a_prepared_address_is_prepared(text):
         return
     assert parse(str(jid) + "") == jid
     assert make(jid.local, jid.domain, jid.resource) == jid
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("ann", "\uff41\uff4e\uff4e", True),  # full width
+        ("ANN", "ann", True),
+        ("a\u0323\u0302b", "a\u0302\u0323b", True),  # the order of marks
+        ("\xe9", "e\u0301", True),
+        ("ann", "\u0430nn", False),  # the first is Cyrillic: registration compares what they look like
+        ("stra\xdfe", "strasse", False),
+        ("i", "\u0131", False),  # Turkish, without a dot
+        ("i", "I", True),
+    ],
+)
+def test_P3_who_is_somebody_else_and_who_is_the_same(one, other, same):
+    assert (parse(f"{one}@home.example") == parse(f"{other}@home.example")) == same
+
+
+@pytest.mark.parametrize(
+    "letter",
+    ["\u200b", "\u200c", "\u200e", "\u202e", "\u2066", "\u2060", "\ufeff", "\xad", "\u034f", "\u3164", "\u0378"],
+)
+def test_P3_P5_what_nobody_sees_or_knows_is_in_no_name(letter):
+    with pytest.raises(JidError):
+        parse(f"an{letter}n@home.example")
+
+
+def test_L12_addresses_are_remembered_up_to_a_number(monkeypatch):
+    monkeypatch.setattr(jid, "CACHE_LIMIT", 10)
+    for number in range(100):
+        parse(f"stranger{number}@far.example")
+        assert len(jid._cache) <= 10

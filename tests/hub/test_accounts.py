@@ -104,6 +104,28 @@ def test_a_removed_account_is_gone(tmp_path):
     assert number == 2  # not the number that the first ann had
 
 
+def test_another_password_and_another_account_of_the_name_have_another_mark(tmp_path):
+    async def test(accounts):
+        marks = [accounts.mark("ann")]
+        await accounts.create("ann", "one")
+        marks.append(accounts.mark("ann"))
+        await accounts.set_password("ann", "two")
+        marks.append(accounts.mark("ann"))
+        await accounts.remove("ann")
+        assert accounts.mark("ann") == marks[0] == ""
+        await accounts.create("ann", "two")
+        marks.append(accounts.mark("ann"))
+        await accounts.create("bob", "two")
+        marks.append(accounts.mark("bob"))
+        assert len(set(marks)) == 5
+        return marks[3:]
+
+    async def ask(accounts):
+        return [accounts.mark("ann"), accounts.mark("bob")]
+
+    assert run(test, tmp_path) == run(ask, tmp_path)
+
+
 def test_each_family_has_keys_and_a_salt_of_its_own(tmp_path):
     async def test(accounts):
         await accounts.create("ann", "pencil")

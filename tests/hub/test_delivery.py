@@ -94,3 +94,11 @@ def test_a_headline_for_whom_nobody_is_there_is_dropped(romeo, person):
     assert romeo.heard == []
     juliet.says("<presence/>")
     assert not any(BODY in stanza for stanza in juliet.heard)
+
+
+def test_one_who_goes_while_the_others_are_told_is_left_out(romeo, person):
+    people = resources(person, balcony=0, chamber=0, hall=0)
+    people["balcony"].deliver = lambda stanza: stanza.name == "message" and people["chamber"].leaves()
+    sends(romeo, "juliet@hub.local", "chat")
+    assert got(people) == ["hall"]
+    assert romeo.heard == []

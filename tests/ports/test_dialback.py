@@ -32,7 +32,7 @@ def test_key_of_xep_0220():
     assert key == "225cc5aa6a071133249d25fef42ae516fc7a86c523aa1c6980a7f73e784c972d"
 
 
-def test_a_key_holds_for_one_stream_and_one_pair():
+def test_F2_a_key_holds_for_one_stream_and_one_pair():
     key = SECRET.key("b", "a", "1")
     assert SECRET.knows(key, "b", "a", "1")
     assert not SECRET.knows(key, "b", "a", "2")
@@ -41,7 +41,7 @@ def test_a_key_holds_for_one_stream_and_one_pair():
     assert not SECRET.knows("ключ", "b", "a", "1")
 
 
-def test_a_domain_cannot_borrow_letters_of_the_other():
+def test_F2_a_domain_cannot_borrow_letters_of_the_other():
     assert SECRET.key("c", "a.b", "1") != SECRET.key("bc", "a.", "1")
     assert SECRET.key("inform.example", "a", "1") != SECRET.key("in", "form.example a", "1")
 
@@ -133,7 +133,7 @@ def test_an_answer_reaches_who_asked():
         Packet("verify", CAPULET, MONTAGUE, id="1", key="k"),  # no answer at all
     ],
 )
-def test_what_nobody_asked_is_no_answer(answer):
+def test_F1_what_nobody_asked_is_no_answer(answer):
     async def talk(questions):
         question = Packet("verify", MONTAGUE, CAPULET, id="1", key="k")
         future = questions.ask(question)
@@ -145,7 +145,7 @@ def test_what_nobody_asked_is_no_answer(answer):
     assert asking(talk).type == "invalid"
 
 
-def test_an_answer_counts_once():
+def test_F1_an_answer_counts_once():
     async def talk(questions):
         question = Packet("result", MONTAGUE, CAPULET, key="k")
         questions.ask(question)

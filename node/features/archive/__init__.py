@@ -68,7 +68,7 @@ class Archive:
         self.queries = Queries(hub, self.rows, self.reader)
         self.preferences = Preferences(hub)
         self.blocking = hub.need("blocking")
-        self.retractions = Retractions(hub, self.rows)
+        self.retractions = Retractions(hub, self.rows, self.reader)
         self._last: tuple[Stanza, list] | None = None  # the message on its way just now, and its row
 
     # On the way of messages

@@ -8,8 +8,10 @@ from node.base.jid import Jid
 from node.features.archive.pending import Group
 from node.features.archive.rows import ID, INSERT, RECEIVER_ARCHIVE, SENDER_ARCHIVE, STAMP, Rows
 
-CHUNK = 500  # messages looked at for one resource in one turn of the loop: 1 ms
+CHUNK = 100  # messages looked at one by one in one turn of the loop: 0.3 ms
+HEAVY = 1 << 20  # bytes of large ones looked at in one turn of the loop: 1 ms; SQLite loads all to show the beginning
 INLINE = 4096  # bytes: a larger message is loaded when there is room for it in the page
+START = 16_400  # bytes: a start tag up to behind its two addresses, each with all of its 1023 octets escaped
 COUNTED = 10_000  # messages are counted up to here, in 1 ms; beyond it nobody is told how many there are
 
 
@@ -55,34 +57,56 @@ _WITH = "(s.sender_archive = :archive AND s.receiver = :peer OR s.receiver_archi
 _PLACES = "FROM places p {} WHERE p.archive = :archive AND p.id > :low AND p.id < :high"
 _PLACES_WITH = _PLACES.replace("places p", "places p INDEXED BY places_by_peer") + " AND p.peer = :peer"
 _JOIN = "CROSS JOIN stanzas s ON s.id = p.id"
-_BLOB = f"CASE WHEN length(s.stanza) <= {INLINE} THEN s.stanza ELSE length(s.stanza) END"
-# The start tag has been written by us: `to`, then `from`, neither with a quote inside.
-_TO_OR_FROM = "(substr(s.stanza, 1, length(:to)) = :to OR instr(s.stanza, :from) = instr(s.stanza, :any))"
+# As in Found.
+DATA = f"CASE WHEN length(s.stanza) <= {INLINE} THEN s.stanza ELSE length(s.stanza) END"
 
 
 class Reader:
     def __init__(self, rows: Rows):
         self._rows = rows
         self._database = rows.database
+        self._looking = asyncio.Lock()  # one looks for a resource at a time, or many make a long turn of the loop
+        self._loaded = 0  # bytes of large messages, since the last time that the others came first
 
     async def find(self, wanted: Wanted, limit: int, backwards: bool) -> list[Found]:
         """The first `limit` messages, or backwards the last ones, the last first. Raises StoreError."""
         found: list[Found] = []
-        what = _BLOB if wanted.full is None else f"CASE WHEN {_TO_OR_FROM} THEN {_BLOB} END"
         for source in self._sources(wanted, backwards):
-            low, high = source.low, source.high
-            while len(found) < limit and low + 1 < high:
-                asked = limit - len(found) if wanted.full is None else CHUNK
-                rows = self._database.read(
-                    f"SELECT s.id, s.stamp, {what} {source.joined} {source.order(backwards)} LIMIT :limit",
-                    _named(wanted, low, high, limit=asked),
-                )
-                found += [Found(*row) for row in rows if row[2] is not None]
-                if len(rows) < asked or wanted.full is None:
+            if wanted.full is None:
+                found += self._read(wanted, source, limit - len(found), backwards)
+                continue
+            while len(found) < limit and source.low + 1 < source.high:
+                async with self._looking:
+                    rows = self._read(wanted, source, CHUNK, backwards)
+                    for row in rows:
+                        if _is_with(wanted.full, await self.start(row.id, row.stanza)):
+                            found.append(row)
+                    await asyncio.sleep(0)  # the others first: a resource may not have spoken for years
+                if len(rows) < CHUNK:
                     break
-                low, high = (low, rows[-1][0]) if backwards else (rows[-1][0], high)
-                await asyncio.sleep(0)  # the others first: a resource may not have spoken for years
+                last = rows[-1].id
+                source = source._replace(high=last) if backwards else source._replace(low=last)
         return found[:limit]
+
+    def _read(self, wanted: Wanted, source: _Source, limit: int, backwards: bool) -> list[Found]:
+        if not limit or source.low + 1 >= source.high:
+            return []
+        sql = f"SELECT s.id, s.stamp, {DATA} {source.joined} {source.order(backwards)} LIMIT :limit"
+        return [Found(*row) for row in self._database.read(sql, _named(wanted, source, limit))]
+
+    async def start(self, row: int, data: bytes | int) -> bytes:
+        """The start tag of a message that DATA gives so, its first START bytes at most; none if it has been deleted.
+
+        Lets the others come first when enough has been loaded for it.
+        """
+        if isinstance(data, int):
+            self._loaded += data
+            if self._loaded > HEAVY:
+                await asyncio.sleep(0)
+                self._loaded = data
+            rows = self._database.read(f"SELECT substr(stanza, 1, {START}) FROM stanzas WHERE id = ?", (row,))
+            data = rows[0][0] if rows else b""
+        return data.partition(b">")[0]  # it has been written by us, so that there is none inside
 
     def count(self, wanted: Wanted) -> int | None:
         """How many messages; None when there are more than COUNTED, or when each would have to be looked at."""
@@ -92,7 +116,7 @@ class Reader:
         for source in self._sources(wanted, backwards=False):
             ((more,),) = self._database.read(
                 f"SELECT count(*) FROM (SELECT 1 {source.plain} LIMIT :limit)",
-                _named(wanted, source.low, source.high, limit=COUNTED + 1 - number),
+                _named(wanted, source, limit=COUNTED + 1 - number),
             )
             number += more
         return number if number <= COUNTED else None
@@ -101,8 +125,8 @@ class Reader:
         """Whether this row is in this archive, and on disk."""
         if row is None or not 0 < row < self._rows.next_id:
             return False
-        wanted = Wanted(archive, row - 1, row + 1)
-        return bool(self._database.read(f"SELECT 1 {_STANZAS.format(_OWN)}", _named(wanted, row - 1, row + 1)))
+        args = {"archive": archive, "low": row - 1, "high": row + 1}
+        return bool(self._database.read(f"SELECT 1 {_STANZAS.format(_OWN)}", args))
 
     def load(self, row: int) -> bytes | None:
         """The XML of a message; None when it has been deleted meanwhile."""
@@ -137,7 +161,7 @@ class Reader:
         for source in self._sources(wanted, backwards):
             rows = self._database.read(
                 f"SELECT s.id, s.stamp {source.joined} {source.order(backwards)} LIMIT 1",
-                _named(wanted, source.low, source.high),
+                _named(wanted, source),
             )
             if rows:
                 return rows[0]
@@ -160,15 +184,20 @@ class Reader:
         return sources[::-1] if backwards else sources
 
 
-def _named(wanted: Wanted, low: int, high: int, limit: int = 1) -> dict[str, Any]:
-    args: dict[str, Any] = {"archive": wanted.archive, "peer": wanted.peer, "low": low, "high": high, "limit": limit}
-    if wanted.full is not None:
-        args |= {
-            "to": b"<message to='%b'" % wanted.full.wire,
-            "from": b"' from='%b'" % wanted.full.wire,
-            "any": b"' from='",
-        }
-    return args
+def _named(wanted: Wanted, source: _Source, limit: int = 1) -> dict[str, Any]:
+    return {
+        "archive": wanted.archive,
+        "peer": wanted.peer,
+        "low": source.low,
+        "high": source.high,
+        "limit": limit,
+    }
+
+
+def _is_with(full: Jid, start: bytes) -> bool:
+    """Whether it is said to or by this resource: the start tag has `to`, then `from`, neither with a quote inside."""
+    to, _, rest = start.removeprefix(b"<message to='").partition(b"' from='")
+    return full.wire in (to, rest.partition(b"'")[0])
 
 
 def _any(groups: Iterable[Group], archive: int) -> tuple[int, int] | None:

@@ -52,18 +52,23 @@ def _answer(client: "Client", iq: Stanza) -> None:
 
 
 def make_room(client: "Client", jid: Jid) -> None:
-    """An older session with this address ends. Raises StanzaError: there are too many; StreamError: no account."""
-    hub = client.port.hub
-    if not hub.accounts.exists(client.user):
-        raise StreamError("not-authorized", "the account has been removed")
-    if client.login is not None and hub.accounts.changed_since(client.user, client.login.since):
-        raise StreamError("reset", "the password was changed")
-    others = hub.sessions.get(jid.bare, {})
+    """An older session with this address ends. Raises StanzaError: there are too many; StreamError: `check_login`."""
+    check_login(client)
+    others = client.port.hub.sessions.get(jid.bare, {})
     if jid in others:
         others[jid].close(StreamError("conflict", "the same resource has connected again"))
     elif len(others) >= RESOURCES_LIMIT and not _end_a_sleeper(others.values()):
         extra = E("resource-limit-exceeded", LIMIT_EXCEEDED_NS)
         raise StanzaError("resource-constraint", f"{RESOURCES_LIMIT} clients are connected already", extra=extra)
+
+
+def check_login(client: "Client") -> None:
+    """What it has logged in with is still good. Raises StreamError: the account is gone, the password has changed."""
+    accounts = client.port.hub.accounts
+    if not accounts.exists(client.user):
+        raise StreamError("not-authorized", "the account has been removed")
+    if client.login is not None and accounts.changed_since(client.user, client.login.since):
+        raise StreamError("reset", "the password was changed")
 
 
 def _end_a_sleeper(sessions: Iterable[Any]) -> bool:

@@ -10,11 +10,10 @@ asked in the packet that wakes it.
 
 The limit is COUNT_LIMIT stanzas or SIZE_LIMIT bytes that are not acked. A client on the line that is asked and does
 not ack has FULL seconds, and ends with resource-constraint after them, or at SIZE_MOST at once. While the session
-sleeps, presence that is superseded is dropped; if that does not help, it ends. What it has not acked is passed on to
-others, or kept (unacked.py, D4).
+sleeps, presence that is superseded is dropped; if that does not help, it ends: in the next turn of the loop, for who
+delivers to it now has others to deliver to. What it has not acked is passed on to others, or kept (unacked.py, D4).
 """
 
-import logging
 from asyncio import Event as Bell
 from asyncio import Task, timeout
 from collections.abc import Callable
@@ -34,8 +33,6 @@ from node.stream.events import Closing, Event, Refused
 
 if TYPE_CHECKING:
     from node.ports.client.management import Sessions
-
-log = logging.getLogger("hobnode")
 
 NS = "urn:xmpp:sm:3"
 
@@ -182,13 +179,14 @@ class Management:
 
     def _act(self) -> None:
         sent = self.sent
+        if self in self.sessions.ending:
+            return
         if self.client.expect is asleep:
             self._compact()
-        elif not self._asked:
+            return
+        if not self._asked:
             self.ask()
-            if self._is_full():
-                self._act()
-        elif self._is_full() and self._many == COUNT_LIMIT:
+        if self._is_full() and self._many == COUNT_LIMIT:
             self.sessions.full.add(self)
             self._many, self._much = NEVER, SIZE_MOST
         elif sent.size >= SIZE_MOST:
@@ -200,8 +198,7 @@ class Management:
     def _compact(self) -> None:
         self.sent.compact()
         if self._is_full():
-            log.info("%s sleeps, and too much waits for it", self.client.jid)
-            self.client.close(StreamError("resource-constraint", "too much waits for you"))
+            self.sessions.end_soon(self, StreamError("resource-constraint", "too much waits for you"))
 
     def ask(self) -> None:
         """Asks for an ack, if there is anything to ack."""
@@ -221,7 +218,7 @@ class Management:
     def overdue(self) -> None:
         """It had time to ack, and did not."""
         if self._is_full() and self.client.expect is managed:
-            self.client.close(StreamError("resource-constraint", "you do not ack what you are sent"))
+            self.sessions.end_soon(self, StreamError("resource-constraint", "you do not ack what you are sent"))
 
     def acked(self, h: int) -> None:
         """`<a/>`. Raises StreamError: an h that is too high (§6)."""
@@ -230,10 +227,11 @@ class Management:
         self._asked = False
         if more > 0:
             self._take(more)
+            self._tell()
         queued = len(self.sent.queue)
         self._many, self._much = queued + ASK_AFTER, self.sent.size + ASK_BYTES
         if not self._is_full():
-            self.sessions.full.discard(self)
+            self.sessions.spare(self)
         if queued and (more > 0 or self._is_full()):
             if queued >= ASK_AFTER and more > 0:
                 self.ask()
@@ -255,6 +253,9 @@ class Management:
         self.sent.ack(more)
         if self.page is not None and not self.sent.queue:
             self.page.all_acked(self.sent.acked, self.sessions.archive.newest)
+
+    def _tell(self) -> None:
+        """Those who wait for an ack; they may have more for the client at once."""
         while self._marks and self._marks[0][0] <= self.sent.acked:
             self._marks.pop(0)[1]()
 
@@ -271,7 +272,7 @@ class Management:
         """The line is cut."""
         sessions = self.sessions
         sessions.quiet.discard(self)
-        sessions.full.discard(self)
+        self.sessions.spare(self)
         self._asking = True
         self.since = sessions.loop.time()
         self.sent.on_line = len(self.sent.queue)
@@ -282,14 +283,16 @@ class Management:
 
     def forgotten(self) -> None:
         """Nobody has resumed it in time."""
-        log.info("%s has not come back", self.client.jid)
-        self.client.close(StreamError("connection-timeout", "the session was not resumed in time"))
+        self.sessions.end_soon(self, StreamError("connection-timeout", "the session was not resumed in time"))
 
     def wake(self, h: int) -> None:
         """There is a line again, on which the client has said this h: what it has not acked is sent again (§5)."""
         sessions = self.sessions
         sessions.asleep(self.seconds).discard(self)
+        self.sessions.spare(self)
         self._take(self.sent.more(h))
+        if self.page is not None:  # <resumed/> has told an h, too
+            self.page.handled(self.handled.count, self.handled.note)
         self._asked = self._asking = False
         self._debt = 0
         sent = self.sent
@@ -299,6 +302,7 @@ class Management:
             if entry.note and number >= sent.on_line and self.page is not None:
                 self.page.sent(sent.acked + number + 1, entry.note, key_of(entry.stanza))
         self.ask()
+        self._tell()  # behind the queue: what follows now is not in it yet
 
     def revive(self, found: Found) -> None:
         """The node was killed, and this is what is known of it; written again at once, for it may be killed again."""
@@ -337,7 +341,7 @@ class Management:
         """The session has ended: what it has not acked goes another way (D4)."""
         sessions = self.sessions
         sessions.quiet.discard(self)
-        sessions.full.discard(self)
+        self.sessions.spare(self)
         if self.id:
             sessions.asleep(self.seconds).discard(self)
             del sessions.by_id[self.id]
@@ -348,7 +352,7 @@ class Management:
                 sessions.remember(self.id, self.client.user, self.handled.count)
         self._marks.clear()
         queue, self.sent.queue = self.sent.queue, []
-        pass_on(self.client.port.hub, self.client.jid, queue)
+        pass_on(self.client.port.hub, [self.client.jid], queue)
 
 
 def managed(client: Client, event: Event) -> None:

@@ -15,23 +15,25 @@ sessions of an account (binding.py) the one that has slept longest ends for a ne
 import logging
 from asyncio import Event as Bell
 from asyncio import sleep, timeout
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from node.base.element import E, Element
 from node.base.errors import STANZAS_NS, StreamError
+from node.base.jid import Jid
 from node.base.stanza import new_id
 from node.hub.store import StoreError
 from node.net.deadlines import Deadlines
-from node.ports.client.binding import before_bind
+from node.ports.client.binding import before_bind, check_login
 from node.ports.client.keeping import FULL, LAST_WORDS, NS, QUIET, Management, leaving, managed
 from node.ports.client.ledger import Found, Ledger
 from node.ports.client.login import ended
 from node.ports.client.recovery import recover
 from node.ports.client.saved import Saved
 from node.ports.client.session import Client
-from node.stream.acks import WRAP
+from node.ports.client.unacked import pass_on, together
+from node.stream.acks import WRAP, Unacked
 from node.stream.events import Event
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Sessions:
         self.quiet = Deadlines(loop, QUIET, Management.ask)
         self.full = Deadlines(loop, FULL, Management.overdue)
         self._asleep: dict[int, Deadlines] = {}  # by how long they may
+        self.ending: dict[Management, StreamError] = {}  # in the next turn of the loop
         self.saved = Saved(port)
         self.ledger = Ledger(port.hub.store.accounts.path.parent)
         self.archive = port.hub.need("archive")
@@ -82,6 +85,33 @@ class Sessions:
             self._asleep[seconds] = Deadlines(self.loop, seconds, Management.forgotten)
         return self._asleep[seconds]
 
+    def end_soon(self, management: Management, error: StreamError) -> None:
+        """Ends a session in the next turn of the loop, together with all that end in this one."""
+        if not self.ending:
+            self.loop.call_soon(self._end_all)
+        self.ending[management] = error
+
+    def spare(self, management: Management) -> None:
+        """It is not too full, or no longer in the way that it was; or it has ended already."""
+        self.full.discard(management)
+        self.ending.pop(management, None)
+
+    def _end_all(self) -> None:
+        """What several sessions of an account have left is passed on when all of them have ended: none of them gets
+        what another has left, and what they have in common is kept once."""
+        while self.ending:  # what is passed on may be too much for others
+            left: defaultdict[Jid, dict[Jid, list[Unacked]]] = defaultdict(dict)
+            for management, error in list(self.ending.items()):
+                client = management.client
+                if client.calm is not None:
+                    client.calm.flush()  # to go where all goes
+                left[client.jid.bare][client.jid] = management.sent.queue
+                management.sent.queue = []
+                self.spare(management)
+                client.close(error)
+            for queues in left.values():
+                pass_on(self.port.hub, list(queues), together(queues.values()))
+
     def remember(self, id: str, user: str, h: int) -> None:
         self.ended[id] = user, h
         if len(self.ended) > REMEMBERED:
@@ -99,6 +129,7 @@ class Sessions:
                 await bell.wait()
         for client in list(self.by_id.values()):
             client.cut(StreamError("system-shutdown"))
+        self._end_all()
         for client in list(self.by_id.values()):
             if client.management is not None:
                 self.saved.keep(client, client.management)
@@ -149,8 +180,10 @@ async def resume(client: Client, element: Element) -> tuple[Element, Client | No
 
     The caller writes the answer, alone or in SASL2's `<success/>` (§"Inline Stream Resumption"), and calls `go_on`
     in the same turn of the loop: nothing may be sent between. It may take HANDLING seconds, in which the client has
-    nothing to say. Raises StreamError (for this client, not for the session): an h that is not a number or too high.
+    nothing to say. Raises StreamError (for this client, not for the session): an h that is not a number or too high,
+    an account that is gone, a password that has changed since it was shown.
     """
+    check_login(client)
     sessions = client.port.managed
     id = element.get("previd") or ""
     h = number(element)
@@ -159,13 +192,17 @@ async def resume(client: Client, element: Element) -> tuple[Element, Client | No
         return _not_found(client, id), None
     management = old.management
     if management.lost is None:
-        management.check(h, management.sent.more(h))
+        more = management.sent.more(h)
+        management.check(h, more)
+        if more < 0:  # before its line is cut for nothing
+            return _not_found(client, id), None
     management.attempt = client  # an earlier one has lost
     old.cut(StreamError("conflict", "the session goes on elsewhere"))
     await sleep(0)  # an end of the old line that was under way is heard of now
     in_time = await management.all_handled(HANDLING)
     if management.lost is not None and not await _recover(management, management.lost, h):
         return _not_found(client, id), None
+    check_login(client)
     if old.management is not management or management.attempt is not client or management.sent.more(h) < 0:
         return _not_found(client, id), None
     management.attempt = None

@@ -75,7 +75,14 @@ class Saved:
         parts: dict[str, Any] = {}
         self._port.hub.tell("save", client, parts)
         agent = client.agent.hex() if client.agent else None
-        words = {"jid": client.jid, "seconds": management.seconds, "lang": client.lang, "agent": agent, "parts": parts}
+        words = {
+            "jid": client.jid,
+            "account": self._port.hub.accounts.mark(client.jid.local),
+            "seconds": management.seconds,
+            "lang": client.lang,
+            "agent": agent,
+            "parts": parts,
+        }
         return json.dumps(words, ensure_ascii=False).encode()
 
     # At the end of the node
@@ -120,7 +127,9 @@ class Saved:
         try:
             said = json.loads(words)
             jid = parse(said["jid"])
-            if not hub.accounts.exists(jid.local) or jid in hub.sessions.get(jid.bare, ()):
+            if not said["account"] or said["account"] != hub.accounts.mark(jid.local):
+                return  # the name is nobody's now, or somebody else's, or has a new password
+            if jid in hub.sessions.get(jid.bare, ()):
                 return
             agent = bytes.fromhex(said["agent"]) if said["agent"] else None
             client = Client.revived(self._port, jid, said["lang"], agent)

@@ -342,7 +342,8 @@ def stanzas(client: Client, event: Event) -> None:
         client.port.hub.route(event, client)
     elif isinstance(event, Refused):
         stamp(client, event.stanza)
-        client.port.hub.refuse(event.stanza, event.error)
+        if event.stanza.type not in ("error", "result"):
+            client.deliver(event.stanza.error(event.error))  # at once: no guard may keep from him what he did wrong
     elif isinstance(event, Element):
         handler = client.port.in_session.get((event.ns or "", event.name))
         if handler is None:

@@ -4,7 +4,9 @@ XEP-0198 §4. It may have come and only its ack was lost; a message that comes t
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 
 from node.base import stamp as dates
 from node.base.element import E, write
@@ -14,7 +16,7 @@ from node.base.jid import Jid
 from node.base.stanza import CLIENT, Stanza, kind
 from node.hub.claims import STANZA_ID
 from node.hub.delivery import listening
-from node.hub.hub import Hub
+from node.hub.hub import Hub, Session
 from node.stream.acks import Unacked
 
 log = logging.getLogger("hobnode")
@@ -23,8 +25,23 @@ DELAY_NS = "urn:xmpp:delay"
 DELAY = kind("delay", DELAY_NS)
 
 
-def pass_on(hub: Hub, full: Jid, unacked: Iterable[Unacked]) -> None:
-    """Passes on what the session with that address, already unbound, has left.
+def together(queues: Iterable[Iterable[Unacked]]) -> list[Unacked]:
+    """What several sessions of an account have left, in order, and what they have in common once.
+
+    By what it says: sessions that have outlived the node do not share their stanzas.
+    """
+    found: dict[tuple[bytes, int], Unacked] = {}
+    for queue in queues:
+        times: Counter[bytes] = Counter()  # the same may have been said twice
+        for each in queue:
+            data = each.stanza.to_bytes(CLIENT)
+            found.setdefault((data, times[data]), each)
+            times[data] += 1
+    return sorted(found.values(), key=attrgetter("stamp"))
+
+
+def pass_on(hub: Hub, ended: list[Jid], unacked: Iterable[Unacked]) -> None:
+    """Passes on what the sessions of an account with these addresses, already unbound, have left.
 
     Messages go once to the other resources that listen and have not had them, with the time when they came
     (XEP-0203). If nobody listens they are kept for later. Who has asked something by an iq hears that nobody is
@@ -33,17 +50,17 @@ def pass_on(hub: Hub, full: Jid, unacked: Iterable[Unacked]) -> None:
     for stanza, _, stamp, _ in unacked:
         try:
             if stanza.name == "message":
-                _pass_on_message(hub, full, stanza, stamp)
+                _pass_on_message(hub, ended, stanza, stamp)
             elif stanza.name == "iq" and stanza.type in ("get", "set"):
                 hub.missing(stanza)
         except StanzaError as error:
             hub.refuse(stanza, error)
         except Exception:  # the others are not to suffer
-            log.exception("a %s that %s has not acked is lost", stanza.name, full)
+            log.exception("a %s that %s has not acked is lost", stanza.name, ended)
 
 
-def _pass_on_message(hub: Hub, full: Jid, message: Stanza, stamp: float) -> None:
-    owner = full.bare
+def _pass_on_message(hub: Hub, ended: list[Jid], message: Stanza, stamp: float) -> None:
+    owner = ended[0].bare
     if (message.type or "normal") not in ("chat", "normal") or not worth_keeping(message):
         return  # nobody wants to hear later that somebody was typing
     if message.sender is None or message.sender == owner:
@@ -61,16 +78,15 @@ def _pass_on_message(hub: Hub, full: Jid, message: Stanza, stamp: float) -> None
     late = _stamped(hub, message, stamp)
     for receiver in receivers:
         session = hub.sessions.get(owner, {}).get(receiver)
-        if session is not None and not _had(hub, session.since, receiver, message, stamp):
+        if session is not None and not _had(hub, ended, session, message, stamp):
             session.deliver(late)
 
 
-def _had(hub: Hub, since: float, receiver: Jid, message: Stanza, stamp: float) -> bool:
-    """Whether another resource got the message, or a copy, when it came."""
-    if since > stamp:
+def _had(hub: Hub, ended: list[Jid], session: Session, message: Stanza, stamp: float) -> bool:
+    """Whether another resource got the message, or a copy, when it came: what was not for these alone was for all."""
+    if session.since > stamp:
         return False
-    assert message.to is not None
-    return not message.to.full or hub.need("carbons").copies(receiver, message)
+    return message.to not in ended or hub.need("carbons").copies(session.jid, message)
 
 
 def _stamped(hub: Hub, message: Stanza, stamp: float) -> Stanza:

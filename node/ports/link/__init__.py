@@ -6,7 +6,6 @@ and whom we open a link to has to show the right certificate (trust.py); since d
 this also holds for those whom we listen to.
 """
 
-import asyncio
 import logging
 import re
 import secrets
@@ -24,16 +23,22 @@ from node.net.listener import Listener, Strangers
 from node.net.tls import Identity
 from node.net.turn import Turn
 from node.ports.dialback import Secret
+from node.ports.link.failure import LinkError
 from node.ports.link.incoming import Incoming
 from node.ports.link.kept import Kept
-from node.ports.link.outbox import Outbox
+from node.ports.link.openings import Openers
+from node.ports.link.outbox import Outbox, sender_of
 from node.ports.link.trust import Trust
 
 log = logging.getLogger("hobnode")
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
-OPENING_LIMIT = 20  # links being opened at a time: after a power cut all peers are to be told at once
+OPENINGS = 20  # links being opened at a time for the people here: after a power cut all peers are to be told at once
+SHARE = 8  # of these for one person: some dead servers do not hold up the living; and two who write to many leave some
+DOMAINS = 600  # that are known of at a time: 5 MiB if all wait, 30 if all are linked
+DOMAINS_EACH = 150  # for one person: twice what the contacts and rooms of a busy one have
+KNOCKING = (10, 4, 250, 50)  # likewise for servers that knock, by network: they have 30 s, and each knows few domains
 STRANGER_SECONDS = 30  # from the connection to the first dialback (security: L7)
 TICK_SECONDS = 60  # between keep-alives
 IDLE_TICKS = 10  # without a stanza, then a link of ours is closed: ten minutes; it holds 50 KiB here and there
@@ -75,7 +80,8 @@ class Links:
         self.trust = Trust(options.peers, options.own)
         self.resolver = Resolver()
         self.secret = Secret(secrets.token_hex(32))  # new at each start: keys live as long as a stream
-        self.opening = asyncio.Semaphore(OPENING_LIMIT)
+        self.people = Openers(OPENINGS, SHARE, DOMAINS, DOMAINS_EACH)
+        self.knocking = Openers(*KNOCKING)
         self.kept = Kept(hub)
         self.deadlines = Deadlines(hub.loop, STRANGER_SECONDS, self._too_slow)
         self.outboxes: dict[Jid, Outbox] = {}
@@ -99,25 +105,45 @@ class Links:
         if self.hub.remote is None:
             self.hub.remote = self.send
             for row, message in self.kept.left():
-                self._outbox_for(message).send_old(row, message)
+                self._send_old(row, message)
         return listener
 
     def hosted(self, domain: str) -> bool:
         return domain == self.hub.host
 
-    def outbox(self, domain: Jid) -> Outbox:
+    def outbox(self, domain: Jid, openers: Openers, opener: str) -> Outbox:
+        """The outbox of a domain, made for the sake of `opener` if it is not there. Raises LinkError."""
         box = self.outboxes.get(domain)
         if box is None:
-            box = self.outboxes[domain] = Outbox(self, domain)
+            box = Outbox(self, domain, openers, opener)
+            gone = openers.enter(opener, box)
+            if gone is not None:
+                del self.outboxes[gone.domain]
+            self.outboxes[domain] = box
         return box
 
     def send(self, stanza: Stanza, origin: object = None) -> None:
         """From the hub: a stanza for another domain."""
-        self._outbox_for(stanza).send(stanza)
-
-    def _outbox_for(self, stanza: Stanza) -> Outbox:
         assert stanza.to is not None
-        return self.outbox(parse(stanza.to.domain))
+        domain = parse(stanza.to.domain)
+        box = self.outboxes.get(domain)
+        if box is None:
+            try:
+                box = self.outbox(domain, self.people, sender_of(stanza))
+            except LinkError as error:
+                self.give_back(stanza, error.as_stanza_error(domain))
+                return
+        box.send(stanza)
+
+    def _send_old(self, row: int, message: Stanza) -> None:
+        """From the store. What waits for more domains than may be waited for goes back."""
+        assert message.to is not None
+        domain = parse(message.to.domain)
+        try:
+            self.outbox(domain, self.people, sender_of(message)).send_old(row, message)
+        except LinkError as error:
+            self.give_back(message, error.as_stanza_error(domain))
+            self.kept.drop([row])
 
     def give_back(self, stanza: Stanza, error: StanzaError) -> None:
         """Tells the sender why his stanza was not taken. Presence is worth no answer, but who asks for a
@@ -156,6 +182,7 @@ class Links:
             stream.keep_alive()
         for domain, box in list(self.outboxes.items()):
             if box.idle:
+                box.openers.leave(box)
                 del self.outboxes[domain]
             elif box.link is not None:
                 limit = IDLE_TICKS if box.link.may_send else UNUSED_TICKS

@@ -32,6 +32,13 @@ class Unreachable(LinkError):
         super().__init__(TIMEOUT, text, "remote-connection-failed")
 
 
+class Crowded(LinkError):
+    """Too many links are wanted here: that says nothing about the domain."""
+
+    def __init__(self, text: str):
+        super().__init__("resource-constraint", text, "resource-constraint")
+
+
 def not_found(text: str) -> LinkError:
     """There is no such server."""
     return LinkError(NOT_FOUND, text, NOT_FOUND)

@@ -17,7 +17,7 @@ from node.base.errors import StreamError
 from node.base.jid import Jid
 from node.base.stanza import SERVER, Stanza
 from node.net.connection import Connection
-from node.net.listener import Listener
+from node.net.listener import Listener, network
 from node.ports import dialback
 from node.ports.limits import Throttle
 from node.ports.link.failure import LinkError, told
@@ -215,7 +215,8 @@ class Incoming:
         domain = packet.sender
         question = dialback.Packet("verify", packet.to, domain, id=self.id, key=packet.key)
         try:
-            answer = await self._links.outbox(domain).ask(question)
+            asker = network(self.peer[0])
+            answer = await self._links.outbox(domain, self._links.knocking, asker).ask(question, asker)
         except LinkError as error:
             log.warning("link from %s as %s: not accepted, that domain: %s", self.name, domain, error.text)
             self._tell(packet.answer("error", error.dialback, f"{domain}: {error.text}"))

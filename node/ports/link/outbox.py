@@ -19,7 +19,8 @@ from node.base.jid import Jid
 from node.base.stanza import SERVER, Stanza
 from node.hub.store import StoreError
 from node.ports.dialback import Packet
-from node.ports.link.failure import LinkError, silent
+from node.ports.link.failure import Crowded, LinkError, silent
+from node.ports.link.openings import Openers, Turn
 from node.ports.link.outgoing import LOOK_SECONDS, Outgoing
 from node.ports.link.way import reach
 
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hobnode")
 
+TURN_SECONDS = 60  # until an attempt may begin: so long 8 at a time find out about some 40 that are dead
 ATTEMPT_SECONDS = 30  # from the DNS question to the right to send: what a person waits for before he shrugs
 STANZAS_LIMIT = 500  # waiting; a phone that comes home after a day writes fewer
 BYTES_LIMIT = 1024 * 1024  # waiting; a dozen peers that are away at once must fit into a Pi
+PERSON_STANZAS = 2000  # waiting, in all that were made for one person: 3 MiB of objects; without it 110
+PERSON_BYTES = 4 * 1024 * 1024  # likewise: more than a login says to all contacts
 FIRST_REST = 5  # seconds after the first failure; doubled with each
 LONGEST_REST = 300  # a peer that comes back is found within 5 minutes
 DOUBLINGS_LIMIT = 10  # long past the longest rest
@@ -52,7 +56,9 @@ class Outbox:
 
     __slots__ = (
         "_again",
+        "_asking",
         "_attempt",
+        "_began",
         "_failure",
         "_failures",
         "_look_later",
@@ -60,24 +66,34 @@ class Outbox:
         "_old_until",
         "_size",
         "_tried",
+        "_turn",
         "_under_way",
         "_waiting",
+        "_wanted",
         "_work",
         "domain",
         "link",
         "links",
+        "opener",
+        "openers",
     )
 
-    def __init__(self, links: "Links", domain: Jid):
+    def __init__(self, links: "Links", domain: Jid, openers: Openers, opener: str):
         self.links = links
         self.domain = domain
+        self.openers = openers
+        self.opener = opener  # for whose sake it was made, one of these
         self.link: Outgoing | None = None
         self._waiting: deque[Waiting] = deque()
         self._size = 0  # of these, in bytes
         self._under_way: deque[tuple[int, Waiting]] = deque()  # given to the link, with when it has taken them
         self._look_later: asyncio.TimerHandle | None = None  # at those
         self._work: asyncio.Task[None] | None = None  # sends what waits
-        self._attempt: asyncio.Task[None] | None = None  # opens the link
+        self._attempt: asyncio.Task[LinkError | None] | None = None  # opens the link
+        self._turn: Turn | None = None  # for which the attempt waits
+        self._wanted: set[tuple[Openers, str]] = set()  # by whom
+        self._began = 0.0  # when its turn had come, by the loop's clock
+        self._asking = 0  # questions
         self._failure: LinkError | None = None  # of the last attempt
         self._failures = 0  # in a row
         self._tried = self._next = 0.0  # when the last attempt ended and the next may begin, by the loop's clock
@@ -85,9 +101,19 @@ class Outbox:
         self._again: asyncio.TimerHandle | None = None  # tries it
 
     @property
+    def is_in_use(self) -> bool:
+        """Something waits or is under way, or there is a link: it does more than remember a failure."""
+        return bool(self._waiting or self.link or self._work or self._attempt or self._asking)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many stanzas wait, and their bytes."""
+        return len(self._waiting), self._size
+
+    @property
     def idle(self) -> bool:
         """Nothing waits, nothing is under way and no failure needs to be remembered."""
-        if self._waiting or self.link or self._work or self._attempt:
+        if self.is_in_use:
             return False
         return self._failure is None or self.links.loop.time() > self._next + LONGEST_REST
 
@@ -112,9 +138,15 @@ class Outbox:
             error = StanzaError("resource-constraint", f"too much waits for {self.domain} already")
             self.links.give_back(stanza, error)
             return
+        stanzas, together = self.openers.waiting(self.opener)
+        if stanzas >= PERSON_STANZAS or together + size > PERSON_BYTES:
+            error = StanzaError("resource-constraint", "too much waits for other servers already")
+            self.links.give_back(stanza, error)
+            return
         self._waiting.append(self._keep(stanza, size))
         self._size += size
         self._begin()
+        self._want(self.links.people, sender_of(stanza))
 
     def send_old(self, row: int, stanza: Stanza) -> None:
         """From the store, at the start: it waited when the last run ended."""
@@ -124,17 +156,20 @@ class Outbox:
         self._old_until = self.links.loop.time() + OLD_SECONDS
         self._begin()
 
-    async def ask(self, question: Packet) -> Packet:
-        """Asks the domain about a key, on a link of ours to it. Raises LinkError."""
+    async def ask(self, question: Packet, asker: str) -> Packet:
+        """Asks the domain about a key, on a link of ours to it, for the sake of a network. Raises LinkError."""
+        self._asking += 1
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 if self.link is None and self._attempt is None and self._failure is not None:
                     # The back-off is not for one who knocks himself: he is up, and not to believe him would
                     # cost his messages. But who claims to be somebody else shall not make us a nuisance to him.
                     await asyncio.sleep(self._tried + QUESTION_REST - self.links.loop.time())
-                return await (await self._reach()).ask(question)
+                return await (await self._reach((self.links.knocking, asker))).ask(question)
         except TimeoutError:
             raise self._too_late() from None
+        finally:
+            self._asking -= 1
 
     def close(self, error: StreamError) -> None:
         """The node stops: the link ends with that reason, what is under way is given up. The store has it."""
@@ -164,8 +199,9 @@ class Outbox:
         """A link, the right to send on it, and then all that waits."""
         try:
             while self._waiting:
-                async with asyncio.timeout(ATTEMPT_SECONDS):
-                    link = await self._reach()
+                now = self.links.loop.time()
+                link = await self._reach(*((self.links.people, sender_of(each.stanza)) for each in self._waiting))
+                async with asyncio.timeout_at(max(now, self._began) + ATTEMPT_SECONDS):
                     await link.authorize()
                 self._failure, self._failures = None, 0
                 while self._waiting and link.may_send:
@@ -200,7 +236,7 @@ class Outbox:
         self.links.kept.drop(rows)
 
     def _give_up(self, failure: LinkError) -> None:
-        if failure is not self._failure:
+        if failure is not self._failure and not isinstance(failure, Crowded):
             self._remember(failure)
         hopeful = self.links.loop.time() < self._old_until
         old = [each for each in self._waiting if each.old and hopeful]
@@ -213,19 +249,46 @@ class Outbox:
             self.links.give_back(each.stanza, failure.as_stanza_error(self.domain))
         self.links.kept.drop(each.row for each in lost)
 
-    async def _reach(self) -> Outgoing:
+    async def _reach(self, *wanted: tuple[Openers, str]) -> Outgoing:
         """The link, opened if need be; those who want it at the same time share one attempt."""
         if self.link is None:
             if self._attempt is None:
-                self._attempt = self.links.hub.spawn(self._open(), f"way to {self.domain}")
-            await asyncio.shield(self._attempt)
+                self._turn = self.links.loop.create_future()
+                self._attempt = self.links.hub.spawn(self._open(self._turn), f"way to {self.domain}")
+            for openers, who in wanted:
+                self._want(openers, who)
+            crowded = await asyncio.shield(self._attempt)
+            if crowded is not None:
+                raise crowded
         if self.link is None:
             raise self._failure or silent("hung up")
         return self.link
 
-    async def _open(self) -> None:
+    def _want(self, openers: Openers, who: str) -> None:
+        """An attempt that waits for its turn begins with that of the first of all who want it."""
+        if self._turn is not None and not self._turn.done() and (openers, who) not in self._wanted:
+            self._wanted.add((openers, who))
+            openers.want(who, self._turn)
+
+    async def _open(self, turn: Turn) -> LinkError | None:
+        """An attempt, in its turn. The reason if that did not come."""
         try:
-            async with asyncio.timeout(ATTEMPT_SECONDS), self.links.opening:
+            async with asyncio.timeout(TURN_SECONDS):
+                await turn
+            await self._try()
+        except TimeoutError:
+            return Crowded(f"too many other servers are being looked for, in {TURN_SECONDS} s it was not its turn")
+        finally:
+            if not turn.cancelled() and turn.done():
+                turn.result().give_back()
+            self._turn = self._attempt = None
+            self._wanted.clear()
+        return None
+
+    async def _try(self) -> None:
+        self._began = self.links.loop.time()
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
                 self.link = await reach(self.links, self.domain, self._ended)
         except LinkError as error:
             self._remember(error)
@@ -238,8 +301,6 @@ class Outbox:
             self._failure = None  # but their number counts until we may send
             if self._waiting:  # the domain has knocked while we rested
                 self._begin()
-        finally:
-            self._attempt = None
 
     def _ended(self) -> None:
         """The link is gone. What it has not taken waits again; without that the next stanza opens another."""
@@ -263,3 +324,8 @@ class Outbox:
 
     def _too_late(self) -> LinkError:
         return silent(f"no answer within {ATTEMPT_SECONDS} s")
+
+
+def sender_of(stanza: Stanza) -> str:
+    """Whom a link is opened for."""
+    return stanza.sender.bare if stanza.sender is not None else ""

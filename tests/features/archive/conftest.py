@@ -1,5 +1,7 @@
 """What the tests of the archive share: people who look into it."""
 
+from pathlib import Path
+
 import pytest
 
 from node.base.element import Element, write
@@ -77,6 +79,48 @@ def look():
         return Page(person.heard)
 
     return look
+
+
+class Busiest:
+    """What was done for archive.db in the busiest turn of the loop since it was last reset."""
+
+    def __init__(self, loop, database, monkeypatch):
+        self.reset()
+        self.run_once, self.read = loop._run_once, database.read
+        monkeypatch.setattr(loop, "_run_once", self._turn)
+        monkeypatch.setattr(database, "read", self._read)
+
+    def reset(self) -> None:
+        self.turns = [(0, 0)]  # how often it was asked, and how many bytes were loaded from the file for that
+
+    @property
+    def asked(self) -> int:
+        return max(asked for asked, _ in self.turns)
+
+    @property
+    def loaded(self) -> int:
+        return max(loaded for _, loaded in self.turns)
+
+    def _turn(self) -> None:
+        self.turns.append((0, 0))
+        self.run_once()
+
+    def _read(self, sql, args=()):
+        before = _bytes_read()
+        rows = self.read(sql, args)
+        asked, loaded = self.turns[-1]
+        self.turns[-1] = asked + 1, loaded + _bytes_read() - before
+        return rows
+
+
+def _bytes_read() -> int:
+    """By this thread, since it began."""
+    return int(Path("/proc/thread-self/io").read_text().split()[1])
+
+
+@pytest.fixture
+def busiest(hub, loop, monkeypatch):
+    return Busiest(loop, hub.store.archive, monkeypatch)
 
 
 @pytest.fixture

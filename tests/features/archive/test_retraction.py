@@ -6,6 +6,7 @@ from node.base import stamp
 from node.base.element import E
 from node.base.jid import parse
 from node.base.stanza import Stanza
+from node.features.archive.reading import HEAVY, Wanted
 from node.features.archive.retraction import MUC, RETRACT
 from tests.conftest import read_stanza
 from tests.features.archive.conftest import chat
@@ -19,6 +20,10 @@ def retraction(to, of, id="retract-message-1", more=""):
         f"<fallback xmlns='urn:xmpp:fallback:0' for='{RETRACT}'/><body>/me retracted</body>"
         f"<store xmlns='urn:xmpp:hints'/>{more}</message>"
     )
+
+
+def taken_back(sender, to, of):
+    return Stanza("message", E("retract", RETRACT, id=of), type="chat", id="r", sender=sender.jid, to=parse(to))
 
 
 @pytest.fixture(params=[1, 1000], ids=["in the map", "not yet in the map"], autouse=True)
@@ -122,13 +127,58 @@ def test_a_retraction_without_an_id_buries_nothing(romeo, juliet, look, bad):
     assert buried(look(juliet)) == [False, False]
 
 
-def test_it_is_looked_for_among_the_last_ones_only(romeo, juliet, look, monkeypatch, fold, archive):
+def test_it_is_looked_for_among_the_last_ones_only(romeo, juliet, look, monkeypatch):
     monkeypatch.setattr("node.features.archive.retraction.LOOKED_AT", 3)
     for number in range(5):
         romeo.says(chat(JULIET, str(number), id=str(number)))
     look(romeo)  # all is in the map by now, if it is to be
     romeo.says(retraction(JULIET, "0")).says(retraction(JULIET, "4"))
-    assert buried(look(juliet))[4]
+    assert buried(look(juliet)) == [False, False, False, False, True, False, False]
+
+
+def test_it_is_found_behind_many_others(romeo, juliet, look, monkeypatch):
+    monkeypatch.setattr("node.features.archive.retraction.CHUNK", 2)
+    for number in range(7):
+        romeo.says(chat(JULIET, str(number), id=str(number)))
+    romeo.says(retraction(JULIET, "1"))
+    assert buried(look(juliet)) == [False, True, False, False, False, False, False, False]
+
+
+def test_L21_the_others_come_between_two_retractions(romeo, busiest):
+    romeo.says("".join(retraction(JULIET, "nope") for _ in range(30)))
+    assert busiest.asked < 5
+
+
+def test_L21_and_between_two_looks_for_one(romeo, monkeypatch, busiest):
+    monkeypatch.setattr("node.features.archive.retraction.CHUNK", 2)
+    for number in range(12):
+        romeo.says(chat(JULIET, str(number), id=str(number)))
+    romeo.says(retraction(JULIET, "nope"))
+    assert busiest.asked < 5
+
+
+LARGE = "x" * 200_000
+
+
+def test_L21_few_large_messages_are_looked_at_in_one_turn(romeo, juliet, look, busiest):
+    for number in range(20):
+        romeo.says(chat(JULIET, LARGE, id=str(number)))
+    busiest.reset()
+    romeo.says(retraction(JULIET, "0"))
+    assert 0.5 * HEAVY < busiest.loaded < 1.5 * HEAVY
+    assert buried(look(juliet, rsm="<max>1</max>")) == [True]
+
+
+def test_L21_and_of_all_those_the_last_only(romeo, juliet, archive, run, monkeypatch):
+    monkeypatch.setattr("node.features.archive.retraction.LOOKED_AT_BYTES", 2 * len(LARGE) + 1000)
+    for number in range(4):
+        romeo.says(chat(JULIET, LARGE, id=str(number)))
+    romeo.says(retraction(JULIET, "1")).says(retraction(JULIET, "2"))
+    run(archive.rows.database.committed())
+    whole = Wanted(archive.rows.archives.get(juliet.jid.bare), 0, archive.rows.next_id)
+    found = [data for _, _, data in run(archive.reader.find(whole, 10, backwards=False))]
+    tombstones = [isinstance(data, bytes) and b"<retracted" in data for data in found]
+    assert tombstones == [False, False, True, False, False, False]
 
 
 def test_who_plays_with_it_gets_messages_and_no_more(romeo, juliet, look, monkeypatch, hub):
@@ -138,3 +188,19 @@ def test_who_plays_with_it_gets_messages_and_no_more(romeo, juliet, look, monkey
     page = look(juliet)
     assert buried(page) == [True, True, False, False, False, False, False, False]
     assert stamp.parse(page.messages[0][2].find("retracted", RETRACT).get("stamp"))
+
+
+def test_who_plays_with_it_leaves_room_for_others(romeo, juliet, look, monkeypatch, hub):
+    monkeypatch.setattr("node.features.archive.retraction.OWN_LIMIT", 1)
+    monkeypatch.setattr("node.features.archive.retraction.WAITING_LIMIT", 2)
+    juliet.says(chat("romeo@hub.local", "x", id="m"))
+    romeo.says(chat(JULIET, "y", id="m"))
+    for _ in range(3):
+        hub.route(taken_back(romeo, JULIET, "nope"), romeo)
+    juliet.says(retraction("romeo@hub.local", "m"))
+    assert buried(look(juliet))[:2] == [True, False]
+
+
+def test_a_large_retraction_is_a_message_and_no_more(romeo, juliet, look):
+    romeo.says(chat(JULIET, "x", id="m")).says(retraction(JULIET, "m", more=f"<x xmlns='urn:x'>{LARGE}</x>"))
+    assert buried(look(juliet)) == [False, False]

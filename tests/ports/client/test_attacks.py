@@ -88,6 +88,22 @@ def test_X21_a_stream_ends_once_whatever_follows(connect, run, said, condition):
     run(talk())
 
 
+def test_X17_what_is_wrong_is_said_also_about_what_is_for_somebody_blocked(connect, run):
+    async def talk():
+        ann = await connect()
+        await ann.logs_in()
+        await ann.binds()
+        ann.says("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='bob@hub.local'/></block></iq>")
+        await ann.hears("type='result' id='b'")
+        ann.says("<iq id='1' to='bob@hub.local'><a xmlns='urn:a'/></iq>")
+        assert "<error type='modify'><bad-request " in await ann.hears("<iq [^>]*id='1'>.*</iq>")
+        ann.says("<iq type='result' id='2' to='bob@hub.local'><a xmlns='urn:a'/><b xmlns='urn:a'/></iq>")
+        ann.says("<iq type='get' id='3' to='hub.local'><ping xmlns='urn:xmpp:ping'/></iq>")
+        assert "id='2'" not in await ann.hears("id='3'")
+
+    run(talk())
+
+
 def test_X11_an_address_is_no_host_of_ours(connect, run):
     async def talk():
         for host in ("127.0.0.1", "[::1]", "hub.local.other", "xn--hub-.local"):

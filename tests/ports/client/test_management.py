@@ -6,6 +6,7 @@ import re
 import pytest
 
 from node.base.jid import parse
+from node.ports.administration import requests
 from node.ports.client import keeping, management
 from node.ports.client.binding import RESOURCES_LIMIT
 from node.ports.client.session import Client
@@ -637,6 +638,64 @@ def test_an_h_that_takes_back_cannot_be_resumed(connect, run, hub):
     run(talk())
 
 
+def test_to_ask_for_what_cannot_be_resumed_cuts_no_line(connect, run, hub):
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says(PING)
+        await ann.hears("id='p'/>")
+        ann.says(a(1) + PING)
+        await ann.hears("id='p'/>")
+        _, answer = await resumes(connect, id, 0)
+        assert "<item-not-found" in answer and "h='2'" in answer
+        ann.says(PING)
+        assert "<conflict" not in await ann.hears("id='p'/>")
+
+    run(talk())
+
+
+@pytest.mark.parametrize("what", ["user-passwd", "user-remove", "its owner"])
+def test_A13_who_has_logged_in_with_an_old_password_does_not_resume(connect, run, hub, what):
+    async def talk():
+        ann, id = await enabled(connect)
+        eve = await logged_in(connect)
+        if what == "its owner":  # whose session goes on
+            ann.says(
+                "<iq type='set' id='r' to='hub.local'><query xmlns='jabber:iq:register'>"
+                "<username>ann</username><password>other</password></query></iq>"
+            )
+            assert "type='result'" in await ann.hears("id='r'/>")
+        else:
+            await requests(hub)[what]({"name": "ann", "password": "other"})
+        eve.says(f"<resume xmlns='{NS}' previd='{id}' h='0'/>")
+        assert f"<{'not-authorized' if what == 'user-remove' else 'reset'} " in await eve.is_hung_up_on()
+        if what == "its owner":
+            ann.says(PING)
+            await ann.hears("id='p'/>")
+
+    run(talk())
+
+
+def test_A13_nor_when_the_password_changes_while_it_resumes(connect, run, hub):
+    async def talk():
+        ann, id = await enabled(connect)
+        done = asyncio.Event()
+        hub.on_iq("get", "slow", "test", lambda iq, origin: slow(iq, done))
+        ann.says("<iq type='get' id='s' to='hub.local'><slow xmlns='test'/></iq>")
+        await until(lambda: session(hub).management.handled.received == 1)
+        eve = await logged_in(connect)
+        eve.says(f"<resume xmlns='{NS}' previd='{id}' h='0'/>")
+        await until(lambda: session(hub).is_asleep)
+        await hub.accounts.set_password("ann", "other")
+        done.set()
+        assert "<reset " in await eve.is_hung_up_on()
+
+    async def slow(iq, done):
+        await done.wait()
+        return iq.reply()
+
+    run(talk())
+
+
 def test_a_client_says_nothing_while_it_is_being_resumed(connect, run, hub):
     async def talk():
         ann, id = await enabled(connect)
@@ -810,6 +869,24 @@ def test_offline_messages_are_let_go_by_the_ack(connect, run, hub):
         ann.says(a(3) + R)
         await ann.hears("<a [^>]*/>")
         assert await kept(hub) == []
+
+    run(talk())
+
+
+def test_the_next_batch_that_an_h_lets_go_comes_once(connect, run, hub, monkeypatch):
+    monkeypatch.setattr("node.features.offline.BATCH", 2)
+
+    async def talk():
+        bob = await in_session(connect, "bob")
+        bob.says("".join(chat(number, "ann@hub.local") for number in range(1, 5)) + PING)
+        await bob.hears("id='p'/>")
+        ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m2'.*</message>")
+        await falls_asleep(hub, ann)
+        ann, answer = await resumes(connect, id, 3)
+        ann.says(PING)
+        assert ids(await ann.hears("id='p'/>")) == ["m3", "m4"]
 
     run(talk())
 

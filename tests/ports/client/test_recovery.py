@@ -176,6 +176,21 @@ def test_an_h_that_was_told_is_never_taken_back(connect, run, hub, killed):
     run(talk())
 
 
+def test_an_h_that_was_told_when_it_was_resumed_is_never_taken_back(connect, run, hub, killed):
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says(PING)
+        await pinged(ann)
+        await falls_asleep(hub, ann)
+        _, answer = await resumes(connect, id, got(hub))
+        assert " h='2'" in answer
+        async with killed() as (_, connect_again):
+            _, answer = await resumes(connect_again, id, got(hub))
+            assert " h='2'" in answer
+
+    run(talk())
+
+
 def test_copies_that_were_missed_come_as_copies(connect, run, hub, killed):
     async def talk():
         ann, id = await enabled(connect)

@@ -283,6 +283,74 @@ def test_a_session_that_cannot_be_brought_back_is_let_go(connect, run, hub, port
     run(talk())
 
 
+@pytest.mark.parametrize("killing", [False, True])
+@pytest.mark.parametrize("meanwhile", ["remove", "passwd"])
+def test_a_session_of_an_earlier_owner_of_the_name_or_of_an_earlier_password_does_not_come_back(
+    connect, run, hub, port, again, killed, meanwhile, killing
+):
+    """Nor what waited for it: the node was stopped when its account was changed."""
+
+    async def changed(accounts):
+        if meanwhile == "remove":
+            await accounts.remove("ann")
+            await accounts.create("ann", "another")
+        else:
+            await accounts.set_password("ann", "another")
+
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says("<presence/>" + PING)
+        await ann.hears("id='p'/>")
+        bob, _ = await enabled(connect, "bob")
+        await falls_asleep(hub, ann)
+        bob.says(chat(1) + PING)
+        await bob.hears("id='p'/>")
+        leaving = port.leave
+
+        async def leave():
+            await leaving()
+            await changed(hub.accounts)
+
+        port.leave = leave
+        if killing:
+            await changed(hub.accounts)
+        async with killed() if killing else again() as (new, _):
+            assert PHONE.bare not in new.sessions and BOB.bare in new.sessions
+            assert id not in new.port.managed.by_id
+            await new.store.accounts.committed()
+            assert rows(new) == [0, 0]
+
+    run(talk(), timeout=10)
+
+
+def test_a_session_of_nobody_does_not_come_back(connect, run, hub, killed):
+    async def talk():
+        _, id = await enabled(connect)
+        await hub.accounts.remove("ann")
+        hub.tell("changed", PHONE)  # before it hears that it has to end
+        await asyncio.sleep(0)
+        async with killed() as (new, _):
+            assert id not in new.port.managed.by_id
+
+    run(talk())
+
+
+def test_who_has_changed_his_own_password_goes_on_when_the_node_is_killed(connect, run, hub, killed):
+    async def talk():
+        ann, id = await enabled(connect)
+        ann.says(
+            "<iq type='set' id='w'><query xmlns='jabber:iq:register'><username>ann</username>"
+            "<password>another</password></query></iq>"
+        )
+        assert "type='result'" in await ann.hears("<iq [^>]*id='w'[^>]*>")
+        ann.says(PING)
+        await ann.hears("id='p'/>")
+        async with killed() as (new, _):
+            assert id in new.port.managed.by_id
+
+    run(talk(), timeout=10)
+
+
 def test_a_disk_that_keeps_nothing_does_not_keep_anybody_from_leaving(connect, run, hub, port, monkeypatch):
     from tests.features.test_offline import full_disk
 

@@ -38,7 +38,7 @@ def ends(hub, person):
 
     def ends(*unacked):
         stanzas = [each if not isinstance(each, str) else stanza(each) for each in unacked]
-        pass_on(hub, parse(PHONE), [Unacked(each, len(each.to_bytes(CLIENT)), NOON) for each in stanzas])
+        pass_on(hub, [parse(PHONE)], [Unacked(each, len(each.to_bytes(CLIENT)), NOON) for each in stanzas])
 
     return ends
 

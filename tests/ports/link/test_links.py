@@ -99,7 +99,7 @@ def test_idle_links_are_closed_and_domains_forgotten(world):
         home._tick()
         assert home.outboxes[CABIN].link is None
         home._tick()
-        assert not home.outboxes
+        assert not home.outboxes and not home.people._boxes
         await until(lambda: not cabin.streams)
 
     world(story)
