@@ -120,7 +120,7 @@ def test_broken_srv_look_up_falls_back_to_the_domain():
     assert targets(table) == [Target("example.org", 5269, False)]
 
 
-def test_a_dot_says_that_there_is_no_such_server():
+def test_F5_a_dot_says_that_there_is_no_such_server():
     with pytest.raises(NotFound, match="says that it has no such server"):
         targets({"_xmpp-server._tcp.example.org": [srv(0, 0, 0, ".")]})
 
@@ -133,7 +133,7 @@ def test_a_dot_for_direct_tls_leaves_the_other_service():
     assert targets(table) == [Target("a.example.org", 5269, False)]
 
 
-def test_fifty_records_are_not_all_tried():
+def test_F5_fifty_records_are_not_all_tried():
     table = {"_xmpp-server._tcp.example.org": [srv(0, 0, 5269, f"h{number}.x") for number in range(50)]}
     assert len(targets(table)) == 10
 
@@ -163,7 +163,7 @@ def test_a_broken_dns_gives_no_answer():
         addresses({"example.org": SERVFAIL})
 
 
-def test_a_silent_dns_gives_no_answer(monkeypatch):
+def test_F5_a_silent_dns_gives_no_answer(monkeypatch):
     monkeypatch.setattr("node.net.dns.TRY_SECONDS", 0.2)
     monkeypatch.setattr("node.net.dns.TRIES", 1)
     with pytest.raises(NoAnswer):
@@ -221,5 +221,5 @@ def test_public(address):
     ]
     + ["::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::", "ff02::1", "2002:7f00:1::1"],
 )
-def test_not_public(address):
+def test_F5_not_public(address):
     assert not is_public(address)

@@ -184,7 +184,7 @@ def test_a_port_without_the_rights_is_said_in_words(monkeypatch):
 # Strangers
 
 
-def test_too_many_strangers_from_one_address_are_refused(play, caplog):
+def test_L9_too_many_strangers_from_one_address_are_refused(play, caplog):
     async def scene(listener, door):
         with call(listener), call(listener) as second, call(listener) as third, call(listener) as fourth:
             await door.until(2)
@@ -228,7 +228,7 @@ def test_an_owner_that_fails_costs_that_connection_only(play, caplog):
     play(scene, strangers=Strangers(per_address=1))
 
 
-def test_the_home_network_keeps_a_reserve():
+def test_L9_the_home_network_keeps_a_reserve():
     strangers = Strangers(per_address=5, total=10, reserve=3)
     assert sum(strangers.enter(f"203.0.113.{host}") for host in range(20)) == 7
     assert sum(strangers.enter(f"192.168.1.{host}") for host in range(20)) == 3
@@ -247,7 +247,7 @@ def test_who_has_left_is_not_remembered():
     assert strangers._counts == {}
 
 
-def test_an_ipv6_customer_counts_as_one():
+def test_L9_an_ipv6_customer_counts_as_one():
     assert network("2001:db8:1:2::1") == network("2001:db8:1:2:ffff::9") != network("2001:db8:1:3::1")
     assert network("fe80::1%eth0") == network("fe80::1")
     assert network("203.0.113.1") != network("203.0.113.2")
@@ -281,7 +281,7 @@ def test_the_world_is_not_the_home_network(host):
 # Out of file descriptors
 
 
-def test_without_file_descriptors_accepting_pauses_and_goes_on(play, monkeypatch, caplog):
+def test_L25_without_file_descriptors_accepting_pauses_and_goes_on(play, monkeypatch, caplog):
     pauses, wait, news = [], Listener._wait, asyncio.Event()
 
     def waiting(listener, error):

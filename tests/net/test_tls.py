@@ -65,7 +65,7 @@ def test_both_current_versions_are_spoken(home):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_older_versions_are_refused(home):
+def test_A2_older_versions_are_refused(home):
     old = anyone(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
     server = tls.server_context(*home, "xmpp-client")
     for context in (server, old):  # so that the version is all that speaks against it
@@ -74,13 +74,13 @@ def test_older_versions_are_refused(home):
         shake(server, old)
 
 
-def test_compression_and_renegotiation_are_off(home):
+def test_A3_L14_compression_and_renegotiation_are_off(home):
     for context in (tls.server_context(*home, "xmpp-client"), tls.client_context(False, "xmpp-server")):
         assert context.options & ssl.OP_NO_COMPRESSION
         assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_a_login_leaves_no_ticket_and_no_session_behind(home):
+def test_A3_a_login_leaves_no_ticket_and_no_session_behind(home):
     server = tls.server_context(*home, "xmpp-client")
     for options in ({}, {"maximum_version": ssl.TLSVersion.TLSv1_2}):
         ends = shake(server, anyone(**options))
@@ -107,7 +107,7 @@ def test_the_client_names_its_protocol(home):
     assert shake(server, tls.client_context(False, "xmpp-server"))[1].selected_alpn_protocol() == "xmpp-server"
 
 
-def test_no_certificate_is_asked_of_clients(home):
+def test_A2_no_certificate_is_asked_of_clients(home):
     server = tls.server_context(*home, "xmpp-client")
     client = anyone()
     client.load_cert_chain(*home)
@@ -219,7 +219,7 @@ def test_a_certificate_without_a_hash_has_no_end_point(home, monkeypatch):
         ([], ("_xmpp-server.home.example",), "home.example"),
     ],
 )
-def test_a_certificate_speaks_for_its_names(authority, names, services, domain):
+def test_A7_a_certificate_speaks_for_its_names(authority, names, services, domain):
     path, _ = authority.issue(*names, services=services)
     assert tls.refusal(der(path), domain) == ""
 
@@ -244,12 +244,12 @@ def test_a_certificate_speaks_for_its_names(authority, names, services, domain):
         (["home.example"], (), ""),
     ],
 )
-def test_a_certificate_speaks_for_no_other_name(authority, names, services, domain):
+def test_A7_a_certificate_speaks_for_no_other_name(authority, names, services, domain):
     path, _ = authority.issue(*names, services=services, common="home.example")
     assert tls.refusal(der(path), domain) != ""
 
 
-def test_a_name_with_a_nul_in_it_is_nobodys(authority):
+def test_A7_a_name_with_a_nul_in_it_is_nobodys(authority):
     path, _ = authority.issue("home.example\0.evil.example", "home.example .evil.example")
     assert tls.refusal(der(path), "home.example") == "certificate names no domain"
 
@@ -259,7 +259,7 @@ def test_the_refusal_says_for_whom_the_certificate_is(authority):
     assert tls.refusal(der(path), "home.example") == "certificate is for other.example, *.other.example"
 
 
-def test_an_authority_does_not_speak_for_a_domain(authority):
+def test_A7_an_authority_does_not_speak_for_a_domain(authority):
     path, _ = authority.issue("home.example", authority=True)
     assert tls.refusal(der(path), "home.example") == "certificate is one of an authority, not of a server"
 
@@ -287,7 +287,7 @@ def test_a_good_chain_is_taken_whatever_the_name(home, authority):
     assert shake(tls.server_context(*home, "xmpp-server"), client, "other.example")
 
 
-def test_an_unknown_issuer_is_said(home, stranger):
+def test_A7_an_unknown_issuer_is_said(home, stranger):
     assert why(home, stranger.path) == "certificate is from an unknown issuer"
 
 
@@ -297,12 +297,12 @@ def test_a_self_signed_certificate_is_said(authority, tmp_path):
     assert why(paths, authority.path) == "certificate is self-signed, and nobody has vouched for it"
 
 
-def test_a_certificate_for_clients_only_is_said(authority):
+def test_A7_a_certificate_for_clients_only_is_said(authority):
     files = authority.issue("home.example", usage=x509.ExtendedKeyUsageOID.CLIENT_AUTH)
     assert why(files, authority.path) == "certificate is not meant for servers"
 
 
-def test_an_expired_and_a_future_certificate_are_said(authority):
+def test_A7_an_expired_and_a_future_certificate_are_said(authority):
     now = datetime.now(UTC)
     expired = authority.issue("home.example", begins=-20, days=10)
     future = authority.issue("home.example", begins=10)
@@ -311,7 +311,7 @@ def test_an_expired_and_a_future_certificate_are_said(authority):
     assert why(future, authority.path) == f"{begins}, and our clock says {now:%Y-%m-%d}"
 
 
-def test_a_chain_whose_issuer_is_no_authority_is_refused(authority):
+def test_A7_a_chain_whose_issuer_is_no_authority_is_refused(authority):
     middle, middle_key = authority.issue("middle.example", common="An authority", stem="middle")
     key = serialization.load_pem_private_key(middle_key.read_bytes(), None)
     leaf, leaf_key = authority.issue("home.example", signing=key)

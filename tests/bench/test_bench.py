@@ -1,0 +1,62 @@
+"""The benchmark runs, and measures what it says; how much that is, no test asks."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.bench.__main__ import costs, main
+from tests.bench.street import HERE, Street
+from tests.ports.test_client import files  # noqa: F401  a fixture
+
+NAMES = (
+    "ping",
+    "iq between two clients, there and back",
+    "message, archived for both",
+    "message, not archived",
+    "message, not archived, and a carbon copy of it",
+    "presence, for each who hears it",
+)
+
+
+def test_each_scene_is_played_and_costs_something(hub, run, files):  # noqa: F811
+    async def all_of_them():
+        async with Street(hub, *files) as street:
+            return [cost async for cost in costs(street, pairs=2, times=2, rounds=3)]
+
+    found = run(all_of_them())
+    assert tuple(cost.name for cost in found) == NAMES
+    assert all(0 < cost.least <= cost.median <= cost.most for cost in found)
+
+
+def test_what_people_do_is_not_counted(hub, files, monkeypatch):  # noqa: F811
+    used = 0.0
+    clocks = SimpleNamespace(process_time=lambda: used, thread_time=lambda: used)
+    monkeypatch.setattr("tests.bench.street.time", clocks)
+    street = Street(hub, *files)
+    used += 3
+    with street._not_counted():
+        used += 5
+    used += 4
+    assert street.clock() == 7
+
+
+def test_what_is_not_heard_as_often_as_it_should_be_is_no_measurement(hub, run, files, monkeypatch):  # noqa: F811
+    async def story():
+        async with Street(hub, *files) as street:
+            await street.build(["ann"])
+            ann = await street.home_of("ann")
+            with pytest.raises(AssertionError, match="was heard 2 times, not 1"):
+                await street.exchange([(ann, HERE + HERE)], b"id='here'", 1)
+            monkeypatch.setattr("tests.bench.street.DEADLINE", 0)
+            with pytest.raises(AssertionError, match="was heard 0 times, not 1"):
+                await street.exchange([], b"id='here'", 1)
+
+    run(story())
+
+
+def test_the_table_has_a_line_for_each(capsys, monkeypatch):
+    monkeypatch.setattr("node.hub.store.PATIENCE", 0)
+    assert main(["--pairs", "2", "--times", "1", "--rounds", "1"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert [line[:48].strip() for line in lines] == list(NAMES)
+    assert head.split()[-3:] == ["median", "least", "most"]
