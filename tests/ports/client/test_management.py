@@ -535,7 +535,7 @@ def test_A12_of_two_that_resume_at_once_one_wins(connect, run, hub):
                 ends.append([])
             else:
                 text = what + each.heard
-                while "</stream:stream>" not in text and "m2" not in text:
+                while "</stream:stream>" not in text and "id='m2'" not in text:
                     text += await each.hears("</message>|</stream:stream>")
                 ends.append(ids(text))
         assert sorted(end[-1] for end in ends if end and "m2" in end) == ["m2"], ends
