@@ -256,7 +256,7 @@ def test_R4_on_a_full_disk_live_chat_goes_on_and_room_is_used_without_a_restart(
                 write(ann, "bob", f"live {number}")
                 await hear(bob, f"live {number}")
                 write(ann, "carol", f"refused {number}")
-                await hear(ann, "")  # an error
+                await hear(ann, "resource-constraint text")
                 with pytest.raises(Refused, match="resource-constraint"):
                     await add_contact(ann, f"refused{number}")
                 await ann.ping()
