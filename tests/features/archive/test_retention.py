@@ -100,7 +100,7 @@ def test_R6_nor_by_one_that_was_never_set(romeo, clock, retention, run, look):
 
 
 @pytest.mark.usefixtures("fold")
-def test_what_is_too_much_goes_oldest_first(romeo, clock, retention, run, look, hub):
+def test_L18_what_is_too_much_goes_oldest_first(romeo, clock, retention, run, look, hub):
     hub.remote = lambda stanza, origin: None
     for number in range(40):
         romeo.says(chat("tybalt@elsewhere.example", f"{number} {'x' * 40_000}"))

@@ -40,6 +40,9 @@ def restart(hub, config, tmp_path, loop):
         each.store.close()
 
 
+FOREVER = 1 << 30  # commits
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """`broken(2)`: the next two commits to archive.db fail; all of them, without a number."""
@@ -50,13 +53,14 @@ def broken(monkeypatch):
 
     def commit(connection):
         if left[0] and connection.execute("PRAGMA database_list").fetchone()[2].endswith("archive.db"):
-            left[0] -= 1
+            if left[0] < FOREVER:  # or it would put back what another thread has just taken away
+                left[0] -= 1
             error = sqlite3.OperationalError("full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
         real(connection)
 
-    def broken(times=1 << 30):
+    def broken(times=FOREVER):
         left[0] = times
 
     monkeypatch.setattr(store, "commit", commit)

@@ -54,7 +54,7 @@ def test_only_the_whole_token_will_do(open_ones):
         assert ours.find(wrong) is None
 
 
-def test_a11_nobody_can_guess_the_next(open_ones):
+def test_A11_nobody_can_guess_the_next(open_ones):
     ours = open_ones()
     tokens = [ours.make(1).token for _ in range(500)]
     assert len(set(tokens)) == 500

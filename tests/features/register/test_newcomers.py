@@ -173,14 +173,14 @@ def test_what_cannot_be_is_refused(hub, asks, payload, type, condition):
     "name",
     ["a b", "a@b", "a/b", "zero\u200bwidth", "\u202eevil", "a" * 1024, "<bill>", "bill\u0378"],
 )
-def test_p3_a_name_that_no_address_may_have(hub, asks, name):
+def test_P3_a_name_that_no_address_may_have(hub, asks, name):
     assert asks(Stranger(), account(name)) == "jid-malformed"
     assert hub.accounts.names() == []
 
 
 @pytest.mark.usefixtures("is_open")
 @pytest.mark.parametrize("name", ["Bill", " bill ", "\uff42\uff49\uff4c\uff4c"])
-def test_p3_names_are_compared_as_they_are_prepared(hub, asks, name):
+def test_P3_names_are_compared_as_they_are_prepared(hub, asks, name):
     assert is_made(asks(Stranger(), account(name)))
     assert hub.accounts.names() == ["bill"]
     assert asks(Stranger(), account("bill")) == "conflict"
@@ -208,7 +208,7 @@ def test_who_followed_a_thing_of_that_name_does_not_follow_the_person(hub, asks)
     assert forgotten == [parse("bill@hub.local")]
 
 
-def test_a14_a_name_that_is_taken_is_told_to_those_alone_who_may_register(hub, asks, token, run):
+def test_A14_a_name_that_is_taken_is_told_to_those_alone_who_may_register(hub, asks, token, run):
     run(hub.accounts.create("bill", "Calliope"))
     for name in ("bill", "nobody"):
         assert asks(Stranger(), account(name)) == "not-allowed"
@@ -222,7 +222,7 @@ def test_a14_a_name_that_is_taken_is_told_to_those_alone_who_may_register(hub, a
 
 
 @pytest.mark.usefixtures("is_open")
-def test_p1_three_accounts_an_hour_from_one_network(hub, asks, monkeypatch):
+def test_P1_three_accounts_an_hour_from_one_network(hub, asks, monkeypatch):
     for number in range(ACCOUNTS):
         assert is_made(asks(Stranger(), account(f"user{number}")))
     assert asks(Stranger(), account("more")) == "resource-constraint"
@@ -234,7 +234,7 @@ def test_p1_three_accounts_an_hour_from_one_network(hub, asks, monkeypatch):
 
 
 @pytest.mark.usefixtures("is_open")
-def test_p1_at_the_same_moment_too(hub, newcomers, run):
+def test_P1_at_the_same_moment_too(hub, newcomers, run):
     async def together():
         return await asyncio.gather(*(says(newcomers, Stranger(), account(f"u{n}")) for n in range(6)))
 
@@ -250,7 +250,7 @@ def test_an_account_that_was_not_made_does_not_count(asks):
 
 
 @pytest.mark.usefixtures("is_open")
-def test_p1_names_that_are_taken_are_told_some_times_an_hour(hub, asks, run):
+def test_P1_names_that_are_taken_are_told_some_times_an_hour(hub, asks, run):
     run(hub.accounts.create("bill", "Calliope"))
     for _ in range(TRIES):
         assert asks(Stranger(), account()) == "conflict"
@@ -259,7 +259,7 @@ def test_p1_names_that_are_taken_are_told_some_times_an_hour(hub, asks, run):
     assert is_made(asks(Stranger("198.51.100.1"), account("free")))
 
 
-def test_p1_tokens_are_not_to_be_guessed(asks, token):
+def test_P1_tokens_are_not_to_be_guessed(asks, token):
     for number in range(TRIES):
         assert asks(Stranger(), preauth(f"guess{number}")) == "item-not-found"
     assert asks(Stranger(), preauth(token)) == "resource-constraint"
@@ -285,7 +285,7 @@ def test_without_limits_there_are_none(hub, asks):
 # One invitation, one account
 
 
-def test_h7_of_many_who_use_it_at_once_one_gets_an_account(hub, newcomers, token, run):
+def test_H7_of_many_who_use_it_at_once_one_gets_an_account(hub, newcomers, token, run):
     async def together():
         strangers = [Stranger(f"192.0.2.{n}") for n in range(50)]
         for stranger in strangers:
@@ -354,7 +354,7 @@ def test_two_who_want_one_name_at_the_same_moment(hub, newcomers, run, knows):
 
 
 @pytest.mark.usefixtures("is_open")
-def test_p7_no_password_and_no_token_is_in_the_log(asks, newcomers, token, caplog):
+def test_P7_no_password_and_no_token_is_in_the_log(asks, newcomers, token, caplog):
     caplog.set_level("DEBUG")
     stranger = Stranger()
     asks(stranger, preauth(token))
