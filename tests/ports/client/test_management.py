@@ -812,8 +812,9 @@ def test_the_session_that_has_slept_longest_ends_for_a_new_one(connect, run, hub
         second, _ = await enabled(connect, resource="r1")
         await falls_asleep(hub, second, parse("ann@hub.local/r1"))
         await falls_asleep(hub, first, parse("ann@hub.local/r0"))
-        for number in range(2, RESOURCES_LIMIT):
-            await (await logged_in(connect)).binds(f"r{number}")
+        others = [await logged_in(connect) for _ in range(2, RESOURCES_LIMIT)]  # a line that nobody holds is closed
+        for number, other in enumerate(others, 2):
+            await other.binds(f"r{number}")
         assert "<jid>" in await (await logged_in(connect)).binds("new")
         there = {jid.resource for jid in hub.sessions[PHONE.bare]}
         assert "r1" not in there and "r0" in there
