@@ -1,4 +1,4 @@
-"""What the fast tests share: a hub with all features, without sockets, and people who talk to it."""
+"""What the fast tests share: a hub with all features, without sockets, a thing, and people who talk to them."""
 
 import asyncio
 import time
@@ -18,8 +18,12 @@ from node.config import Config
 from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store
+from node.hub.thing import Thing
+from node.net import certificate
 from node.stream.events import Refused
 from node.stream.framing import CLIENT_LIMIT, Framing
+from node.things.access import Options as Access
+from tests.things.board import Board
 
 HOST = "hub.local"
 DEADLINE = 5  # seconds that anything in a fast test may take
@@ -196,3 +200,36 @@ def person(hub, run):
         return Person(hub, jid)
 
     return person
+
+
+@pytest.fixture
+def board(loop):
+    return Board(loop)
+
+
+@pytest.fixture
+def porch(hub, board, run):
+    """porch@hub.local, online, with readings. Ann owns it, Ben may ask to follow."""
+    hub.need("access").allow(Access(approve=["ann@hub.local"], control=["ann@hub.local", "@friend.example"]))
+    thing = Thing(jid=parse(f"porch@{HOST}"), label="Porch", kind="script", driver=board)
+    hub.things[thing.jid] = thing
+    hub.tell("thing", thing)
+
+    async def start():
+        thing.start()
+        while not thing.online:
+            await asyncio.sleep(0)
+
+    run(start())
+    settle(hub)
+    thing.report({"temperature": "21.40", "humidity": "48", "lamp": "false", "serial": "A1"})
+    yield thing
+    run(thing.stop())
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """A certificate for the host, and its key."""
+    folder = tmp_path_factory.mktemp("identity")
+    certificate.make(HOST, folder / "certificate.pem", folder / "key.pem")
+    return folder / "certificate.pem", folder / "key.pem"

@@ -10,7 +10,6 @@ from node.base.stanza import Stanza
 from node.ports.administration import requests
 from tests import conftest
 from tests.conftest import settle
-from tests.things.conftest import board, porch  # noqa: F401  fixtures
 
 PEOPLE = [f"{name}@hub.local/{resource}" for name in ("romeo", "juliet", "nurse") for resource in "ab"]
 KIM = "kim@far.example/x"

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import read_stanza, without_ids
-from tests.things.conftest import board, porch  # noqa: F401  fixtures
 
 TALK = re.compile(r"^== (.+) ==$", re.MULTILINE)
 LINE = re.compile(r"(\w+)(>|<| +is(?= )| +leaves) *(.*)", re.DOTALL)

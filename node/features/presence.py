@@ -193,9 +193,10 @@ class Presences:
         elif stanza.type == "probe":
             self.answer(stanza)
         elif stanza.type in SUBSCRIPTION_TYPES:
-            self.subscriptions.arrive(stanza, origin)
+            return self.subscriptions.arrive(stanza, origin)
         else:
             self.deliver(stanza)  # an error: why somebody could not be reached, for people to read
+        return None
 
     def deliver(self, stanza: Stanza) -> None:
         """§8.5.2.1.2, §8.5.3: to the resource named, or to all that are available, if any."""

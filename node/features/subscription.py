@@ -6,6 +6,7 @@ after the commit, so nobody is told of a state that a crash would take back.
 """
 
 import logging
+from asyncio import Task, wait
 
 from node.base.errors import StanzaError
 from node.base.jid import Jid
@@ -101,8 +102,8 @@ class Subscriptions:
     def __init__(self, hub):
         self.hub = hub
         self.rosters: Rosters = hub.need("roster")
-        # What follows a change that is being kept, by owner and contact.
-        self.held: dict[tuple[Jid, Jid], list] = {}
+        # A change that is being kept, and what follows it, by owner and contact.
+        self.held: dict[tuple[Jid, Jid], tuple[Task[None], list]] = {}
         self.strangers = Quota(STRANGERS_LIMIT, 3600)  # by domain
 
     @property
@@ -125,32 +126,37 @@ class Subscriptions:
         return self._hold((stanza.to.bare, stanza.sender.bare), stanza, None)
 
     def _hold(self, pair, stanza, origin):
-        held = self.held.get(pair)
-        if held is None:
+        if pair not in self.held:
             return False
+        change, held = self.held[pair]
         if len(held) >= HELD_LIMIT:
             raise StanzaError("resource-constraint", "The disk is slow")
         held.append((stanza, origin))
-        return True
+        return change
 
     def _when_kept(self, pair, saving, failed, effect, *what):
-        """Has the `effect` now when there is nothing to keep, else when it is kept."""
+        """Has the `effect` now when there is nothing to keep, else when it is kept. Returns what is still at work."""
         if saving is None:
-            effect(None, *what)
-            return
-        self.held[pair] = []
-        self.hub.spawn(self._wait(pair, saving, failed, effect, *what), "a subscription")
+            return effect(None, *what)
+        change = self.hub.spawn(self._wait(pair, saving, failed, effect, *what), "a subscription")
+        self.held[pair] = change, []
+        return change
 
     async def _wait(self, pair, saving, failed, effect, *what):
+        """Ends when all that came of it is done, also to those who were held up: they are not acked before."""
+        at_work = []
         try:
             await saving.done()
-            effect(saving, *what)
+            at_work.append(effect(saving, *what))
         except StanzaError as error:
             log.error("the subscription between %s and %s: %s", *pair, error)
             failed(error)
         finally:
-            for stanza, origin in self.held.pop(pair):
-                self.hub.route(stanza, origin)
+            _, held = self.held.pop(pair)
+            at_work += [self.hub.route(stanza, origin) for stanza, origin in held]
+        # None of these waits for us: nobody is held up by us any more.
+        for work in filter(None, at_work):
+            await wait([work])
 
     def _keep(self, owner: Jid, old: Item, new: Item) -> Saving | None:
         if new == old:
@@ -178,20 +184,19 @@ class Subscriptions:
             self.hub.refuse(stanza, error)
 
         said = stanza.copy(sender=owner, to=contact)
-        self._when_kept((owner, contact), saving, failed, self.said, old, said, routed)
-        return True
+        return self._when_kept((owner, contact), saving, failed, self.said, old, said, routed) or True
 
     def said(self, saving, old, stanza, routed):
-        """It is kept: now the contact may know."""
+        """It is kept: now the contact may know. Returns what is still at work on his side."""
         owner, contact = stanza.sender, stanza.to
         if stanza.type == "unsubscribed" and old.seen:
             self.presence.withdraw(owner, contact)  # §3.2.2: before he ceases to be a subscriber
-        if routed:
-            self.hub.route(stanza)
+        at_work = self.hub.route(stanza) if routed else None
         if saving:
             saving.push()
         if stanza.type == "subscribed" and routed:
             self.presence.show(owner, contact)  # §3.1.5
+        return at_work
 
     def part(self, owner, item):
         """§2.5.2: somebody has been taken off a roster; he is told, as far as anything tied the two."""
@@ -205,10 +210,10 @@ class Subscriptions:
     # What is said to the people of this node
 
     def arrive(self, stanza, origin):
-        """A presence of one of TYPES has come for a local account."""
+        """A presence of one of TYPES has come for a local account. Returns what is still at work on it."""
         owner, contact = stanza.to.bare, stanza.sender.bare
         if contact == owner:
-            return
+            return None
         stanza = stanza.copy(sender=contact, to=owner)  # §3.1.3: subscriptions are between accounts
         old = self.rosters.items(owner).get(contact) or Item(contact, listed=False)
         new, heard = inbound(old, stanza.type, kept_request(stanza))
@@ -217,7 +222,7 @@ class Subscriptions:
         counts = new != old and not old.listed and contact.domain != self.hub.host
         if counts and not self.strangers.take(contact.domain, self.hub.loop.time()):
             log.debug("%s: %s of %s is dropped: there were too many from there", owner, stanza.type, contact)
-            return  # silently, as for an account that is not there; his server asks again at his next login
+            return None  # silently, as for an account that is not there; his server asks again at his next login
 
         def failed(error):
             log.warning("%s: %s of %s is dropped: %s", owner, stanza.type, contact, error)
@@ -226,11 +231,12 @@ class Subscriptions:
             saving = self._keep(owner, old, new)
         except StanzaError as error:
             failed(error)
-            return
-        self._when_kept((owner, contact), saving, failed, self.heard, old, new, stanza, heard)
+            return None
+        return self._when_kept((owner, contact), saving, failed, self.heard, old, new, stanza, heard)
 
     def heard(self, saving, old, new, stanza, heard):
-        """It is kept: now the owner hears it, and the contact what follows from it."""
+        """It is kept: now the owner hears it, and the contact what follows from it. Returns what is still at work."""
+        at_work = None
         owner, contact = stanza.to, stanza.sender
         if heard and stanza.type == "subscribe":
             self.presence.deliver(stanza)  # §3.1.3: to all available resources
@@ -241,10 +247,11 @@ class Subscriptions:
             saving.push()
         if stanza.type == "subscribe" and new.seen:
             # §3.1.3 and §3.4.2: he is a subscriber already, or he was approved in advance.
-            self.hub.route(Stanza("presence", type="subscribed", sender=owner, to=contact))
+            at_work = self.hub.route(Stanza("presence", type="subscribed", sender=owner, to=contact))
             self.presence.show(owner, contact)
         elif stanza.type == "unsubscribe" and old.seen:
             self.presence.withdraw(owner, contact)  # §3.3.3
+        return at_work
 
     # What waits for an answer
 

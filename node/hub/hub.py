@@ -35,7 +35,8 @@ ASK_DEADLINE = 10  # seconds for somebody else's answer to our question
 
 Answer = Stanza | None
 Handler = Callable[[Stanza, Any], "Answer | Awaitable[Answer]"]
-Guard = Callable[[Stanza, Any], "bool | Stanza | None"]
+Guard = Callable[[Stanza, Any], "bool | Stanza | asyncio.Task[None] | None"]
+Taker = Callable[[Stanza, Any], "asyncio.Task[None] | None"]
 Watcher = Callable[[Stanza, Any], None]
 
 
@@ -69,7 +70,7 @@ class Hub:
         self.identities: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         self._parts: dict[str, Any] = {}
         self._iq_handlers: dict[str, dict[tuple[str, str], Handler]] = defaultdict(dict)
-        self._stanza_handlers: dict[tuple[str, str], Callable[[Stanza, Any], None]] = {}
+        self._stanza_handlers: dict[tuple[str, str], Taker] = {}
         self._guards: dict[tuple[str, str], list[Guard]] = defaultdict(list)
         self._watchers: dict[tuple[str, str], list[Watcher]] = defaultdict(list)
         self._listeners: dict[str, list[Callable[..., None]]] = defaultdict(list)
@@ -99,14 +100,18 @@ class Hub:
         (`account`), or one that is `missing` (where the answer for an account must not tell that it is there)."""
         self._iq_handlers[at][type, kind(name, ns)] = handler
 
-    def on_stanza(self, name: str, handler: Callable[[Stanza, Any], None], at: str) -> None:
-        """Handles messages or presences at the `host`, a `thing`, an `account`, or (presence without `to`) `self`."""
+    def on_stanza(self, name: str, handler: Taker, at: str) -> None:
+        """Handles messages or presences at the `host`, a `thing`, an `account`, or (presence without `to`) `self`.
+
+        A handler returns what is still at work when it has returned: the sender is not acked before that is done.
+        """
         self._stanza_handlers[at, name] = handler
 
     def guard(self, way: str, name: str, guard: Guard) -> None:
         """Stands on the way of stanzas `leaving` an account or `arriving` at an account or thing.
 
-        It returns True to stop one silently, a stanza that goes on in its stead, and raises StanzaError to refuse it.
+        It returns True to stop one silently, what is still at work when it is only held up or done later, a stanza
+        that goes on in its stead, and raises StanzaError to refuse it.
         """
         self._guards[way, name].append(guard)
 
@@ -159,7 +164,7 @@ class Hub:
         """Passes a stanza on. `origin` is the session or link that it came in by, None for the node itself.
 
         `sender` is the true one by now: the port has stamped or checked it. Returns what is still at work on it,
-        when a handler has to wait.
+        when a guard or handler has to wait.
         """
         try:
             if origin is not None:
@@ -167,13 +172,13 @@ class Hub:
             sender = stanza.sender
             if origin is not None and sender is not None and sender.domain == self.host:
                 passed = self._passed("leaving", stanza, origin)
-                if passed is None:
-                    return None
+                if not isinstance(passed, Stanza):
+                    return passed
                 stanza = passed
             to = stanza.to
             if to is None:
-                self._handle("self", stanza, origin)
-            elif to.domain != self.host:
+                return self._handle("self", stanza, origin)
+            if to.domain != self.host:
                 if self.remote is None:
                     raise StanzaError("remote-server-not-found", "this node does not talk to other servers")
                 self.remote(stanza, origin)
@@ -181,26 +186,24 @@ class Hub:
                 return self._at("host", stanza, origin)
             elif to.bare in self.things:
                 passed = self._passed("arriving", stanza, origin)
-                if passed is not None:
-                    return self._at("thing", passed, origin)
+                return self._at("thing", passed, origin) if isinstance(passed, Stanza) else passed
             elif self.accounts.exists(to.local):
                 passed = self._passed("arriving", stanza, origin)
-                if passed is not None:
-                    return self._at_account(passed, origin)
+                return self._at_account(passed, origin) if isinstance(passed, Stanza) else passed
             else:
                 return self.nobody(stanza, origin)
         except Exception as error:
             self.refuse(stanza, as_stanza_error(stanza, error))
         return None
 
-    def _passed(self, way: str, stanza: Stanza, origin: Any) -> Stanza | None:
-        """What has passed the guards of a way, None when one has stopped it."""
+    def _passed(self, way: str, stanza: Stanza, origin: Any) -> "Stanza | asyncio.Task[None] | None":
+        """What has passed the guards of a way. When one has stopped it: what is still at work on it, or None."""
         key = way, stanza.name
         for guard in self._guards[key]:
             verdict = guard(stanza, origin)
             if verdict:
-                if verdict is True:
-                    return None
+                if not isinstance(verdict, Stanza):
+                    return None if verdict is True else verdict
                 stanza = verdict
         for watcher in self._watchers[key]:
             watcher(stanza, origin)
@@ -208,11 +211,10 @@ class Hub:
 
     def _at(self, at: str, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         if stanza.name != "iq":
-            self._handle(at, stanza, origin)
-        elif stanza.type in ("get", "set"):
+            return self._handle(at, stanza, origin)
+        if stanza.type in ("get", "set"):
             return self._ask_handler(at, stanza, origin)
-        else:
-            self._answered(stanza)
+        self._answered(stanza)
         return None
 
     def _at_account(self, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
@@ -221,7 +223,7 @@ class Hub:
         if stanza.name == "message":
             deliver_message(self, stanza)
         elif stanza.name == "presence":
-            self._handle("account", stanza, origin)
+            return self._handle("account", stanza, origin)
         elif to.full:
             session = self.sessions.get(to.bare, {}).get(to)
             if session is None:
@@ -236,12 +238,12 @@ class Hub:
             return self._ask_handler(at, stanza, origin)
         return None
 
-    def _handle(self, at: str, stanza: Stanza, origin: Any) -> None:
+    def _handle(self, at: str, stanza: Stanza, origin: Any) -> "asyncio.Task[None] | None":
         handler = self._stanza_handlers.get((at, stanza.name))
         if handler is None:
             self.missing(stanza)
-        else:
-            handler(stanza, origin)
+            return None
+        return handler(stanza, origin)
 
     def _handler(self, at: str, iq: Stanza) -> Handler | None:
         return self._iq_handlers[at].get((iq.type or "", iq.kinds[0]))

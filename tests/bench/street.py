@@ -18,7 +18,7 @@ from node.net.turn import Turn
 from node.ports.client import ClientPort
 from node.ports.limits import Options
 from tests.conftest import HOST
-from tests.ports.test_client import BIND, OPEN, SASL, plain, trusting
+from tests.ports.talker import BIND, OPEN, SASL, plain, trusting
 
 DEADLINE = 10  # seconds that anything here may take
 TURNS = 3  # of the loop, for what was said to be read, routed and written

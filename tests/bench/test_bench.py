@@ -6,7 +6,6 @@ import pytest
 
 from tests.bench.__main__ import costs, main
 from tests.bench.street import HERE, Street
-from tests.ports.test_client import files  # noqa: F401  a fixture
 
 NAMES = (
     "ping",
@@ -18,7 +17,7 @@ NAMES = (
 )
 
 
-def test_each_scene_is_played_and_costs_something(hub, run, files):  # noqa: F811
+def test_each_scene_is_played_and_costs_something(hub, run, files):
     async def all_of_them():
         async with Street(hub, *files) as street:
             return [cost async for cost in costs(street, pairs=2, times=2, rounds=3)]
@@ -28,7 +27,7 @@ def test_each_scene_is_played_and_costs_something(hub, run, files):  # noqa: F81
     assert all(0 < cost.least <= cost.median <= cost.most for cost in found)
 
 
-def test_what_people_do_is_not_counted(hub, files, monkeypatch):  # noqa: F811
+def test_what_people_do_is_not_counted(hub, files, monkeypatch):
     used = 0.0
     clocks = SimpleNamespace(process_time=lambda: used, thread_time=lambda: used)
     monkeypatch.setattr("tests.bench.street.time", clocks)
@@ -40,7 +39,7 @@ def test_what_people_do_is_not_counted(hub, files, monkeypatch):  # noqa: F811
     assert street.clock() == 7
 
 
-def test_what_is_not_heard_as_often_as_it_should_be_is_no_measurement(hub, run, files, monkeypatch):  # noqa: F811
+def test_what_is_not_heard_as_often_as_it_should_be_is_no_measurement(hub, run, files, monkeypatch):
     async def story():
         async with Street(hub, *files) as street:
             await street.build(["ann"])

@@ -1,5 +1,7 @@
 """RFC 6121 §3 and appendix A: the tables as they are printed, and the talks between two accounts."""
 
+import asyncio
+
 import pytest
 
 from node.base.jid import parse
@@ -425,7 +427,8 @@ def test_what_follows_a_change_waits_for_it(romeo, juliet):
 def test_who_has_left_meanwhile_is_not_shown(romeo, juliet, hub):
     """A presence that waited for a commit comes after the end of its session, whom nobody would see leave."""
     held, pair = hub.need("subscription").held, (romeo.jid.bare, juliet.jid.bare)
-    held[pair] = waiting = []
+    waiting = []
+    held[pair] = hub.spawn(asyncio.sleep(0), "a change"), waiting
     romeo.says("<presence to='juliet@hub.local/b'/>").leaves()
     del held[pair]
     for stanza, origin in waiting:
@@ -453,7 +456,7 @@ def full_disk(connection):
 
 def test_an_answer_to_a_wrong_address_comes_while_a_change_is_being_kept(person, hub, caplog):
     romeo = person("romeo@hub.local/a")
-    hub.need("subscription").held[parse("juliet@hub.local"), parse("nurse@hub.local")] = []
+    hub.need("subscription").held[parse("juliet@hub.local"), parse("nurse@hub.local")] = None, []
     romeo.says("<presence to='a@@b' id='1'/>")
     (answer,) = romeo.heard
     assert "<jid-malformed " in answer

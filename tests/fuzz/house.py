@@ -26,8 +26,9 @@ from node.things.access import Options as Access
 from tests.conftest import HOST, furnished, settle
 from tests.fuzz import mutate, recorded, second
 from tests.fuzz.people import CABIN, THINGS, Line, Link, Pipe, elements
-from tests.ports.test_client import OPEN, STARTTLS
-from tests.things.conftest import Board, until
+from tests.ports.talker import OPEN, STARTTLS
+from tests.things.board import Board
+from tests.things.conftest import until
 
 PEOPLE = (f"ann@{HOST}/phone", f"bob@{HOST}/laptop", f"romeo@{HOST}/orchard", f"juliet@{HOST}/balcony")
 STARTTLS_NS = b"urn:ietf:params:xml:ns:xmpp-tls"

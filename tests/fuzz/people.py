@@ -19,7 +19,7 @@ from node.stream.events import Refused
 from node.stream.framing import SERVER_LIMIT, Framing
 from tests.conftest import HEADER, HOST, settle
 from tests.fuzz import second
-from tests.ports.test_client import BIND, OPEN, SASL, STARTTLS, plain
+from tests.ports.talker import BIND, OPEN, SASL, STARTTLS, plain
 
 THINGS = ("hub", "porch")
 CABIN = "cabin.example"

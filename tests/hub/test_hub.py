@@ -63,6 +63,34 @@ def test_who_routes_is_told_what_is_still_at_work_on_an_iq(hub, romeo):
 
 
 @pytest.mark.parametrize("way", ["leaving", "arriving"])
+def test_who_routes_is_told_what_is_still_at_work_on_what_a_guard_has_stopped(hub, romeo, person, way):
+    juliet = person("juliet@hub.local/b")
+    works = []
+
+    def hold(message, origin):
+        works.append(hub.spawn(asyncio.sleep(0), "what holds it up"))
+        return works[0]
+
+    hub.guard(way, "message", hold)
+    message = Stanza("message", E("body", None, "hi"), type="chat", sender=romeo.jid, to=juliet.jid)
+    assert hub.route(message, romeo) is works[0]
+    assert juliet.heard == []
+
+
+@pytest.mark.parametrize("at", ["host", "account", "self"])
+def test_who_routes_is_told_what_is_still_at_work_on_a_presence(hub, romeo, person, at):
+    work = []
+
+    def handle(presence, origin):
+        work.append(hub.spawn(asyncio.sleep(0), "what comes of it"))
+        return work[0]
+
+    hub.on_stanza("presence", handle, at)
+    to = {"host": hub.host, "account": person("juliet@hub.local/b").jid, "self": None}[at]
+    assert hub.route(Stanza("presence", sender=romeo.jid, to=to), romeo) is work[0]
+
+
+@pytest.mark.parametrize("way", ["leaving", "arriving"])
 def test_a_guard_may_send_another_stanza_on_in_its_stead(hub, romeo, person, way):
     juliet = person("juliet@hub.local/b")
     seen = []

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from tests.live.peers import Node, need
-from tests.ports.test_client import OPEN, SASL, STARTTLS, Talker, plain, trusting
+from tests.ports.talker import OPEN, SASL, STARTTLS, Talker, plain, trusting
 
 ADDRESS = "127.0.0.42"
 OTHERS = ("127.0.0.43", "127.0.0.44", "127.0.0.45")

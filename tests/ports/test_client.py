@@ -6,126 +6,16 @@ import hashlib
 import hmac
 import re
 import secrets
-import ssl
 import threading
 
 import pytest
 
 from node.base.jid import parse
 from node.hub import store
-from node.net import certificate
-from node.net.tls import Identity, end_point
-from node.net.turn import Turn
+from node.net.tls import end_point
 from node.ports.administration import requests
-from node.ports.client import ClientPort
 from node.ports.client.binding import RESOURCES_LIMIT
-from node.ports.limits import Options
-
-DEADLINE = 5
-STREAM = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
-OPEN = STREAM + " to='hub.local' version='1.0'>"
-STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
-SASL = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
-BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{}</bind></iq>"
-
-
-class Talker:
-    """Somebody at the other end of the line, who speaks bytes."""
-
-    def __init__(self, reader, writer):
-        self.reader = reader
-        self.writer = writer
-        self.heard = ""
-
-    def says(self, text):
-        self.writer.write(text.encode() if isinstance(text, str) else text)
-
-    async def hears(self, pattern):
-        """Waits for the text, and takes everything up to its end."""
-        async with asyncio.timeout(DEADLINE):
-            while not (found := re.search(pattern, self.heard)):
-                data = await self.reader.read(65536)
-                assert data, f"closed; heard {self.heard!r} instead of {pattern!r}"
-                self.heard += data.decode()
-        before, self.heard = self.heard[: found.end()], self.heard[found.end() :]
-        return before
-
-    async def is_hung_up_on(self):
-        """Waits for the end; everything that was said until then."""
-        async with asyncio.timeout(DEADLINE):
-            try:
-                while data := await self.reader.read(65536):
-                    self.heard += data.decode()
-            except (ConnectionError, ssl.SSLError):
-                pass
-        self.writer.close()
-        return self.heard
-
-    async def opens(self):
-        self.says(OPEN)
-        return await self.hears("</stream:features>")
-
-    async def starts_tls(self):
-        self.says(STARTTLS)
-        await self.hears("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-        await self.writer.start_tls(trusting())
-
-    async def logs_in(self, user="ann", password="secret"):
-        await self.opens()
-        await self.starts_tls()
-        await self.opens()
-        self.says(f"<auth {SASL} mechanism='PLAIN'>{plain(user, password)}</auth>")
-        await self.hears("<success")
-        return await self.opens()
-
-    async def binds(self, resource="phone"):
-        self.says(BIND.format(f"<resource>{resource}</resource>" if resource else ""))
-        return await self.hears("</iq>")
-
-
-def plain(user, password, authzid=""):
-    return base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
-
-
-def trusting(alpn=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("identity")
-    certificate.make("hub.local", folder / "certificate.pem", folder / "key.pem")
-    return folder / "certificate.pem", folder / "key.pem"
-
-
-@pytest.fixture
-def rate():
-    return 0
-
-
-@pytest.fixture
-def port(hub, files, run, rate):
-    port = ClientPort(hub, Options(rate), Identity(*files), Turn(hub.loop))
-    run(hub.accounts.create("ann", "secret"))
-    run(hub.accounts.create("bob", "secret"))
-    yield port
-    port.close()
-    run(port.turn.goodbyes(0.01))
-
-
-@pytest.fixture
-def connect(port):
-    listener = port.listen("127.0.0.1", 0, direct_tls=False)
-
-    async def connect():
-        return Talker(*await asyncio.open_connection("127.0.0.1", listener.port))
-
-    return connect
+from tests.ports.talker import OPEN, SASL, STARTTLS, STREAM, Talker, b64, in_session, in_tls, plain, trusting
 
 
 def test_A1_before_tls_nothing_but_tls_is_offered(connect, run):
@@ -210,10 +100,6 @@ def test_scram_binds_the_channel(connect, run, plus, files):
     run(talk())
 
 
-def b64(data):
-    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
-
-
 def test_direct_tls_takes_clients_with_and_without_alpn(port, run):
     listener = port.listen("127.0.0.1", 0, direct_tls=True)
 
@@ -249,14 +135,6 @@ def test_A1_what_is_piped_in_before_tls_is_thrown_away(connect, run):
         assert "<mechanisms" in await ann.opens()
 
     run(talk())
-
-
-async def in_tls(connect):
-    ann = await connect()
-    await ann.opens()
-    await ann.starts_tls()
-    await ann.opens()
-    return ann
 
 
 @pytest.mark.parametrize(
@@ -431,13 +309,6 @@ def test_L15_one_resource_too_many_is_refused(connect, run):
         assert "type='wait'" in answer
 
     run(talk(), timeout=15)
-
-
-async def in_session(connect, user="ann"):
-    ann = await connect()
-    await ann.logs_in(user)
-    await ann.binds()
-    return ann
 
 
 @pytest.mark.parametrize(

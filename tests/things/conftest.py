@@ -1,72 +1,14 @@
-"""A board that does what the test tells it, and a thing on it."""
+"""The people around a thing, and what goes out to other servers."""
 
 import asyncio
-from decimal import Decimal
 
 import pytest
 
 from node.base.jid import parse
-from node.hub.thing import Control, DriverError, Field, Thing
 from node.stream.framing import CLIENT_LIMIT, Framing
-from node.things.access import Options
-from tests.conftest import DEADLINE, HEADER, HOST, settle
+from tests.conftest import DEADLINE, HEADER, settle
 
 ANN, BEN, EVE = "ann@hub.local/phone", "ben@hub.local/desk", "eve@elsewhere.example/x"
-
-FIELDS = (
-    Field("temperature", unit="°C", deadband=Decimal("0.3")),
-    Field("humidity", type="integer", unit="%"),
-    Field("lamp", type="boolean", category="status"),
-    Field("water", type="boolean", shown=False, alarm="water in the cellar"),
-    Field("serial", type="string", category="identity", shown=False),
-)
-CONTROLS = (
-    Control("fade", "integer", label="Fade", unit="ms", minimum=Decimal(0), maximum=Decimal(4095)),
-    Control("lamp", "boolean"),
-    Control("mode", "enum", options=("eco", "Hot")),
-)
-
-
-class Board:
-    """A driver whose hardware is the test."""
-
-    fields = FIELDS
-    controls = CONTROLS
-    interval = None
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.about = {"name": "Uno", "version": "1.2"}
-        self.written = []
-        self.missing = ""  # why it cannot be opened
-        self.fault = ""  # why it does not do what it is told
-        self.confirms = asyncio.Event()
-        self.confirms.set()
-        self.lost = loop.create_future()
-
-    async def open(self, report):
-        if self.missing:
-            raise DriverError(self.missing)
-
-    async def read(self):
-        raise AssertionError("a board that reports is not read")
-
-    async def write(self, control, value):
-        await self.confirms.wait()
-        if self.fault:
-            raise DriverError(self.fault)
-        self.written.append((control, value))
-
-    async def gone(self):
-        return await self.lost
-
-    async def close(self):
-        pass
-
-    def pull(self, reason):
-        """The cable is pulled."""
-        self.missing = reason
-        self.lost.set_result(reason)
 
 
 def stanza_of(xml):
@@ -86,29 +28,6 @@ def until(hub, condition, come_to_rest=True):
     hub.loop.run_until_complete(asyncio.wait_for(wait(), DEADLINE))
     if come_to_rest:
         settle(hub)
-
-
-@pytest.fixture
-def board(loop):
-    return Board(loop)
-
-
-@pytest.fixture
-def porch(hub, board, run):
-    """porch@hub.local, online, with readings. Ann owns it, Ben may ask to follow."""
-    hub.need("access").allow(Options(approve=["ann@hub.local"], control=["ann@hub.local", "@friend.example"]))
-    thing = Thing(jid=parse(f"porch@{HOST}"), label="Porch", kind="script", driver=board)
-    hub.things[thing.jid] = thing
-    hub.tell("thing", thing)
-
-    async def start():
-        thing.start()
-
-    run(start())
-    until(hub, lambda: thing.online)
-    thing.report({"temperature": "21.40", "humidity": "48", "lamp": "false", "serial": "A1"})
-    yield thing
-    run(thing.stop())
 
 
 @pytest.fixture

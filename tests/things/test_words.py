@@ -7,7 +7,7 @@ import pytest
 from node.base.jid import parse
 from node.hub.thing import Control, Field, Thing
 from node.things import words
-from tests.things.conftest import Board
+from tests.things.board import Board
 
 
 def thing(loop, *fields):

@@ -9,7 +9,6 @@ from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.features.register.newcomers import ACCOUNTS, HOUR, NS, TRIES, Options
 from node.hub.store import StoreError
-from tests.things.conftest import board, porch  # noqa: F401  fixtures
 
 PARS = "urn:xmpp:pars:0"
 

@@ -7,7 +7,7 @@ import secrets
 import xml.etree.ElementTree as ET
 
 from node.net.tls import end_point
-from tests.ports.test_client import STREAM, Talker
+from tests.ports.talker import STREAM, Talker
 
 NS = "urn:xmpp:sasl:2"
 SASL1 = "urn:ietf:params:xml:ns:xmpp-sasl"

@@ -1,10 +1,7 @@
-"""A node that ends and starts again, with the same files: in good order, or killed."""
+"""A node that starts again, with the files of another."""
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager
-
-import pytest
 
 from node.app import assemble
 from node.base.jid import parse
@@ -16,24 +13,7 @@ from node.net.turn import Turn
 from node.ports.client import ClientPort
 from node.ports.limits import Options
 from tests.conftest import HOST
-from tests.ports.test_client import Talker
-
-
-@pytest.fixture
-def again(hub, port, files, tmp_path, config):
-    """`async with again() as (hub, connect)`: the node ends in good order, and starts anew with the same files."""
-
-    @asynccontextmanager
-    async def again(old=None):
-        old_hub, old_port = old or (hub, port)
-        await old_hub.stop()
-        await old_port.leave()
-        await old_port.turn.goodbyes(0.5)
-        old_hub.store.close()
-        async with started(hub.loop, tmp_path, config, files) as new:
-            yield new
-
-    return again
+from tests.ports.talker import Talker
 
 
 @asynccontextmanager
@@ -56,20 +36,3 @@ async def started(loop, folder, config, files):
         port.close()
         await port.turn.goodbyes(0.05)
         store.close()
-
-
-@pytest.fixture
-def killed(hub, files, tmp_path_factory, tmp_path, config):
-    """`async with killed() as (hub, connect)`: the node is as it would be had it been killed now, and started again."""
-
-    @asynccontextmanager
-    async def killed(folder=tmp_path):
-        copy = tmp_path_factory.mktemp("killed")
-        for path in folder.iterdir():
-            if path.name != "lock":
-                shutil.copy(path, copy)
-        async with started(hub.loop, copy, config, files) as (new, connect):
-            new.folder = copy
-            yield new, connect
-
-    return killed

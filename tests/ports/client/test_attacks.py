@@ -6,7 +6,7 @@ import pytest
 
 from node.base.stanza import new_id
 from node.stream.opening import new_stream_id
-from tests.ports.test_client import SASL, STARTTLS, STREAM
+from tests.ports.talker import SASL, STARTTLS, STREAM
 
 COMPRESS = "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>"
 TOO_BIG = (

@@ -9,8 +9,8 @@ from node.base.jid import parse
 from node.ports.client import csi
 from node.ports.client.csi import Calm
 from tests.conftest import Person, settle
-from tests.ports.test_client import connect, files, in_session, port, rate  # noqa: F401  fixtures
-from tests.things.conftest import board, follower, porch, stanza_of  # noqa: F401  fixtures
+from tests.ports.talker import in_session
+from tests.things.conftest import follower, stanza_of
 
 ACTIVE = f"<active xmlns='{csi.NS}'/>"
 INACTIVE = f"<inactive xmlns='{csi.NS}'/>"
@@ -254,7 +254,7 @@ def test_a_presence_that_takes_the_place_of_another_takes_its_room_too(phone, ro
 
 
 @pytest.mark.usefixtures("porch")
-def test_of_the_readings_of_a_thing_the_last_ones_are_heard(hub, porch, person):  # noqa: F811
+def test_of_the_readings_of_a_thing_the_last_ones_are_heard(hub, porch, person):
     follower(person("ann@hub.local/desk")).leaves()
     phone = Phone(hub, parse("ann@hub.local/phone"))
     phone.says("<presence/>")
@@ -279,7 +279,7 @@ def test_nobody_else_can_tell(phone, romeo):
 # On the line
 
 
-def test_the_line_of_a_phone(connect, run, port, hub):  # noqa: F811
+def test_the_line_of_a_phone(connect, run, port, hub):
     """§4, §5.1: what waits comes before the answer to what is said next; probes of the kernel become rare."""
 
     async def talk():
@@ -324,7 +324,7 @@ def test_the_line_of_a_phone(connect, run, port, hub):  # noqa: F811
     run(talk())
 
 
-def test_in_one_piece_too_what_waits_comes_before_what_is_asked_next(connect, run, hub):  # noqa: F811
+def test_in_one_piece_too_what_waits_comes_before_what_is_asked_next(connect, run, hub):
     async def talk():
         ann = await in_session(connect)
         note = f"<message type='chat' to='ann@hub.local/phone' id='note'>{RECEIVED}</message>"
@@ -336,7 +336,7 @@ def test_in_one_piece_too_what_waits_comes_before_what_is_asked_next(connect, ru
     run(talk())
 
 
-def test_it_is_offered_after_the_login_alone(connect, run, hub):  # noqa: F811
+def test_it_is_offered_after_the_login_alone(connect, run, hub):
     async def talk():
         ann = await connect()
         assert "<csi " not in await ann.opens()

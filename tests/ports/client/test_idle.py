@@ -8,7 +8,7 @@ import pytest
 from node.base.jid import parse
 from node.ports.client import idle
 from tests.ports.client.test_management import PHONE, PING, R, a, enabled, resumes, session, until
-from tests.ports.test_client import in_session
+from tests.ports.talker import in_session
 
 BOB = parse("bob@hub.local/phone")
 

@@ -24,7 +24,7 @@ from tests.ports.client.test_management import (
     unacked,
     until,
 )
-from tests.ports.test_client import in_session
+from tests.ports.talker import in_session
 
 ANN = PHONE.bare
 NAMES = ("r0", "r1", "r2")

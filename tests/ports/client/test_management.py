@@ -6,12 +6,13 @@ import re
 import pytest
 
 from node.base.jid import parse
+from node.features.roster import Saving
 from node.ports.administration import requests
 from node.ports.client import keeping, management
 from node.ports.client.binding import RESOURCES_LIMIT
 from node.ports.client.session import Client
 from node.stream.acks import WRAP
-from tests.ports.test_client import in_session
+from tests.ports.talker import in_session
 
 NS = management.NS
 ENABLE = f"<enable xmlns='{NS}' resume='true'/>"
@@ -197,6 +198,32 @@ def test_what_waits_for_a_handler_counts_when_that_is_done(connect, run, hub):
         assert (await ann.hears("<a [^>]*/>")).endswith(a(1))
         done.set()
         assert "id='s'" in await ann.hears(re.escape(a(3)))
+
+    run(talk())
+
+
+@pytest.mark.parametrize("slow", ["ann", "bob"])
+def test_a_request_and_what_is_held_up_behind_it_count_when_all_of_it_is_done(connect, run, hub, monkeypatch, slow):
+    """D1: with her own half kept, and then with his."""
+    waiting, kept, done = asyncio.Event(), asyncio.Event(), Saving.done
+
+    async def done_later(saving):
+        await done(saving)
+        if saving.owner.local == slow:
+            waiting.set()
+            await kept.wait()
+
+    async def talk():
+        ann, _ = await enabled(connect)
+        monkeypatch.setattr(Saving, "done", done_later)
+        ann.says("<presence to='bob@hub.local' type='subscribe'/>" + chat(1, "bob@hub.local") + PING + R)
+        assert (await ann.hears("<a [^>]*/>")).endswith(a(0))
+        await waiting.wait()
+        await until(lambda: hub.store.safe >= hub.store.turn - 1)
+        ann.says(R)
+        assert (await ann.hears("<a [^>]*/>")).endswith(a(0))
+        kept.set()
+        assert await ann.hears(re.escape(a(3)))
 
     run(talk())
 

@@ -5,16 +5,7 @@ import asyncio
 import pytest
 
 from node.features.register import Options
-from tests.ports.test_client import (  # noqa: F401  fixtures
-    SASL,
-    connect,
-    files,
-    in_session,
-    in_tls,
-    plain,
-    port,
-    rate,
-)
+from tests.ports.talker import SASL, in_session, in_tls, plain
 
 NS = "jabber:iq:register"
 FEATURE = "<register xmlns='http://jabber.org/features/iq-register'/>"
@@ -35,7 +26,7 @@ def is_open(hub):
 
 
 @pytest.mark.usefixtures("is_open")
-def test_one_registers_and_logs_in_on_the_same_line(connect, run):  # noqa: F811
+def test_one_registers_and_logs_in_on_the_same_line(connect, run):
     async def talk():
         kim = await connect()
         assert FEATURE not in await kim.opens()
@@ -54,7 +45,7 @@ def test_one_registers_and_logs_in_on_the_same_line(connect, run):  # noqa: F811
     run(talk())
 
 
-def test_with_an_invitation(connect, run, hub):  # noqa: F811
+def test_with_an_invitation(connect, run, hub):
     token = run(hub.need("register").invite(1)).token
 
     async def talk():
@@ -76,7 +67,7 @@ def test_with_an_invitation(connect, run, hub):  # noqa: F811
 
 
 @pytest.mark.parametrize("said", [FORM, account(), PING])
-def test_while_nobody_may_who_asks_is_hung_up_on(connect, run, said):  # noqa: F811
+def test_while_nobody_may_who_asks_is_hung_up_on(connect, run, said):
     async def talk():
         kim = await in_tls(connect)
         kim.says(said)
@@ -89,7 +80,7 @@ def test_while_nobody_may_who_asks_is_hung_up_on(connect, run, said):  # noqa: F
 @pytest.mark.parametrize(
     "said", ["<message to='hub.local'><body>hi</body></message>", "<presence/>", account(more=" to='ann@hub.local'")]
 )
-def test_nothing_else_is_heard_of_a_stranger(connect, run, said):  # noqa: F811
+def test_nothing_else_is_heard_of_a_stranger(connect, run, said):
     async def talk():
         kim = await in_tls(connect)
         kim.says(said)
@@ -99,7 +90,7 @@ def test_nothing_else_is_heard_of_a_stranger(connect, run, said):  # noqa: F811
 
 
 @pytest.mark.usefixtures("is_open")
-def test_nobody_registers_in_the_clear(connect, run, hub):  # noqa: F811
+def test_nobody_registers_in_the_clear(connect, run, hub):
     async def talk():
         kim = await connect()
         await kim.opens()
@@ -111,7 +102,7 @@ def test_nobody_registers_in_the_clear(connect, run, hub):  # noqa: F811
 
 
 @pytest.mark.usefixtures("is_open")
-def test_who_does_not_wait_for_the_answer_is_hung_up_on(connect, run):  # noqa: F811
+def test_who_does_not_wait_for_the_answer_is_hung_up_on(connect, run):
     async def talk():
         kim = await in_tls(connect)
         kim.says(account() + f"<auth {SASL} mechanism='PLAIN'>{plain('ann', 'secret')}</auth>")
@@ -121,7 +112,7 @@ def test_who_does_not_wait_for_the_answer_is_hung_up_on(connect, run):  # noqa: 
 
 
 @pytest.mark.usefixtures("is_open")
-def test_who_leaves_before_the_answer_is_no_trouble(connect, run, hub, port):  # noqa: F811
+def test_who_leaves_before_the_answer_is_no_trouble(connect, run, hub, port):
     async def talk():
         kim = await in_tls(connect)
         kim.says(account())
@@ -133,7 +124,7 @@ def test_who_leaves_before_the_answer_is_no_trouble(connect, run, hub, port):  #
 
 
 @pytest.mark.usefixtures("is_open")
-def test_who_fills_in_a_form_has_more_time_and_not_all_of_it(connect, run, port, monkeypatch):  # noqa: F811
+def test_who_fills_in_a_form_has_more_time_and_not_all_of_it(connect, run, port, monkeypatch):
     monkeypatch.setattr(port.waiting, "_seconds", 0.3)
     monkeypatch.setattr(port.newcomers, "_seconds", 0.6)
 
@@ -150,7 +141,7 @@ def test_who_fills_in_a_form_has_more_time_and_not_all_of_it(connect, run, port,
 
 
 @pytest.mark.usefixtures("is_open")
-def test_who_has_logged_in_is_not_hurried_any_more(connect, run, port):  # noqa: F811
+def test_who_has_logged_in_is_not_hurried_any_more(connect, run, port):
     async def talk():
         kim = await in_tls(connect)
         kim.says(account())
@@ -167,7 +158,7 @@ def test_who_has_logged_in_is_not_hurried_any_more(connect, run, port):  # noqa:
 
 @pytest.mark.usefixtures("is_open")
 @pytest.mark.parametrize(("rate", "made"), [(0, 5), (65536, 3)])
-def test_without_limits_there_are_none(connect, run, made, hub):  # noqa: F811
+def test_without_limits_there_are_none(connect, run, made, hub):
     async def talk():
         heard = []
         for number in range(5):
@@ -180,7 +171,7 @@ def test_without_limits_there_are_none(connect, run, made, hub):  # noqa: F811
 
 
 @pytest.mark.usefixtures("is_open")
-def test_in_a_session_no_account_is_made(connect, run, hub):  # noqa: F811
+def test_in_a_session_no_account_is_made(connect, run, hub):
     async def talk():
         ann = await in_session(connect)
         ann.says(account(more=" to='hub.local'"))

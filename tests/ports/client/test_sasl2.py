@@ -26,8 +26,8 @@ from tests.ports.client.modern import (
     says_who,
     wants_resource,
 )
-from tests.ports.test_client import BIND as OLD_BIND
-from tests.ports.test_client import STREAM, plain
+from tests.ports.talker import BIND as OLD_BIND
+from tests.ports.talker import STREAM, plain
 
 ALL = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
 AUTHENTICATE = f"<authenticate xmlns='{NS}' mechanism='PLAIN'><initial-response>{{}}</initial-response></authenticate>"

@@ -20,7 +20,7 @@ from tests.ports.client.test_management import (
     session,
     unacked,
 )
-from tests.ports.test_client import in_session
+from tests.ports.talker import in_session
 
 BOB = parse("bob@hub.local/phone")
 

@@ -9,7 +9,7 @@ from node.cli.log import _Lines
 from node.features.register import Register
 from node.hub.accounts import Accounts
 from tests.ports.client.modern import b64, wants_resource, wants_token
-from tests.ports.test_client import BIND, SASL, plain
+from tests.ports.talker import BIND, SASL, plain
 
 PASSWORD, WRONG, NEW, BODY, STATUS = ("seeded-" + word for word in ("password", "wrong", "new", "body", "status"))
 MESSAGE = "<message to='{}' type='chat' id='m'><body>" + BODY + "</body><x xmlns='urn:x'>{}</x></message>"
