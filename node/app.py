@@ -80,12 +80,12 @@ def assemble(hub: Hub, config: Config) -> None:
 def add_thing(hub: Hub, name: str, configured: Configured) -> Thing:
     """Makes a thing, not yet started."""
     driver = import_module(f"node.drivers.{configured.driver}").Driver
-    board = configured.board
+    declared = configured.declared
     thing = Thing(
         jid=make(name, hub.host),
         label=configured.label or name,
-        kind=board.name if board else configured.driver,
-        driver=driver(configured.options, board.fields, board.controls) if board else driver(configured.options),
+        kind=configured.board.name if configured.board else configured.driver,
+        driver=driver(configured.options, declared.fields, declared.controls),
     )
     hub.things[thing.jid] = thing
     hub.tell("thing", thing)

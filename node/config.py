@@ -66,6 +66,7 @@ class Thing(NamedTuple):
     options: Any
     label: str = ""
     board: boards.Board | None = None
+    declared: boards.Declared = boards.Declared()  # by the board, and by the thing's own table
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +204,28 @@ def _thing(name: str, table: Table) -> Thing:
     if driver not in _files("drivers"):
         known = ", ".join(_files("drivers"))
         raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
-    rest = table.without(*own)
+    try:
+        declared = boards.declared(table.values)
+    except ValueError as error:
+        raise table.mistake(f"{table.title}: {error}") from error
+    rest = table.without(*own, "fields", "controls")
     if board:
+        declared = board.declared.updated(declared)
         rest.values = board.options | rest.values  # the board knows its speed, the house its port
     try:
-        options = build(_options_of(driver, "drivers"), rest, also_known=own)
+        options_class = _options_of(driver, "drivers")
     except ImportError as error:
         missing = f"{table.title}: the driver {driver!r} needs the Python package {error.name!r}"
         raise table.mistake(missing, "driver") from error
-    return Thing(name, driver, options, own["name"], board)
+    for key, places in (("fields", declared.field_places), ("controls", declared.control_places)):
+        if places and key not in options_class.__annotations__:
+            name, place = next(iter(places.items()))
+            word = next(iter(place))
+            raise table.mistake(f"{table.title}: {word!r} of {name!r} means nothing to the driver {driver!r}", key)
+        if places:
+            rest.values |= {key: places}
+    options = build(options_class, rest, also_known=[*own, "fields", "controls"])
+    return Thing(name, driver, options, own["name"], board, declared)
 
 
 def _options_of(name: str, *floors: str) -> type:

@@ -1,6 +1,6 @@
 """The configuration file: what it may say, and the one line that answers a mistake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import pytest
 
 from node import config
 from node.config import Config, ConfigError, Listen, Peer, load
+from node.hub.board import Declared
+from node.hub.thing import Control, Field
 
 
 @pytest.fixture
@@ -176,6 +178,83 @@ def test_a_board_brings_options_that_the_house_may_change(home, monkeypatch):
 class FakeBoard:
     driver = "line"
     options = {"baud": 57600}
+    declared = Declared()
+
+
+@pytest.fixture
+def pins(monkeypatch):
+    """A driver that finds fields and controls at pins."""
+
+    @dataclass
+    class Pin:
+        pin: int
+        pull: str = ""
+
+    @dataclass
+    class Options:
+        fields: dict[str, Pin] = field(default_factory=dict)
+        controls: dict[str, Pin] = field(default_factory=dict)
+
+    monkeypatch.setattr("node.drivers.line.Options", Options)
+    return Pin
+
+
+def test_a_thing_declares_fields_and_where_its_driver_finds_them(home, pins):
+    thing = home("""
+[thing.porch]
+driver = "line"
+[[thing.porch.fields]]
+name = "door"
+type = "boolean"
+alarm = "the door is open"
+pin = 4
+[[thing.porch.controls]]
+name = "lamp"
+type = "boolean"
+pin = 13
+pull = "up"
+""").things["porch"]
+    assert thing.declared.fields == (Field("door", "boolean", alarm="the door is open"),)
+    assert thing.declared.controls == (Control("lamp", "boolean"),)
+    assert thing.options.fields == {"door": pins(4)}
+    assert thing.options.controls == {"lamp": pins(13, "up")}
+
+
+def test_what_a_thing_declares_comes_in_the_place_of_what_its_board_does(home):
+    thing = home("""
+[thing.porch]
+board = "arduino-uno"
+port = "x"
+[[thing.porch.fields]]
+name = "light"
+label = "Twilight"
+[[thing.porch.fields]]
+name = "rain"
+""").things["porch"]
+    names = [each.name for each in thing.declared.fields]
+    assert names == ["lamp", "dimmer", "light", "button", "rain"]
+    assert thing.declared.fields[2] == Field("light", label="Twilight")
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("[[thing.porch.fields]]\nname = 'a b'", "'a b' is no name"),
+        ("[[thing.porch.controls]]\nname = 'a'", "type must be one of"),
+        ("fields = 3", "fields must be tables, each [[fields]]"),
+        (
+            "[[thing.porch.fields]]\nname = 'a'\npni = 1",
+            "[thing.porch.fields.a] has no option 'pni'; did you mean 'pin'?",
+        ),
+    ],
+)
+def test_a_declaration_that_is_wrong_is_said(home, pins, declared, said):
+    assert said in complaint(home, f"[thing.porch]\ndriver = 'line'\n{declared}\n")
+
+
+def test_a_word_that_means_nothing_to_the_driver_is_said(home):
+    said = complaint(home, "[thing.porch]\ndriver='line'\nport='x'\n[[thing.porch.fields]]\nname='a'\nregister=3\n")
+    assert said == ":5: [thing.porch]: 'register' of 'a' means nothing to the driver 'line'"
 
 
 def test_a_driver_whose_package_is_missing_is_said(home, monkeypatch):

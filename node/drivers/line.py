@@ -11,6 +11,7 @@ from typing import Any
 
 from node.hub import board
 from node.hub.thing import Control, DriverError, Field
+from node.net.lines import Lines
 from node.net.tty import Tty, TtyError
 
 log = logging.getLogger("hobnode")
@@ -71,6 +72,7 @@ class Driver:
         self._greeted: asyncio.Future[str] = self._loop.create_future()  # '' or why it will not be
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._waiting_for_end = [self._greeted, self._lost]
+        self._lines = Lines()
         self._hello = None
         self._known: dict[str, Field] = {}
         self._nonsense = ""
@@ -115,20 +117,23 @@ class Driver:
 
     # From the port
 
-    def line(self, line: bytes) -> None:
-        """One line from the board."""
-        if not line:
-            return
+    def received(self, data: bytes) -> None:
+        """What the board says, as it comes."""
+        for line in self._lines.feed(data):
+            if self._lost.done():  # by one of these lines
+                return
+            if line is None:
+                self._skip("a line without end")
+            elif line:
+                self._line(line)
+
+    def _line(self, line: bytes) -> None:
         try:
             self._understand(json.loads(line, parse_float=_Number, parse_int=_Number))
         except (ValueError, RecursionError):  # the latter: a thousand brackets
             self._skip(ascii(line[:TEXT])[2:-1])
         else:
             self._heard = self._loop.time()
-
-    def overlong(self) -> None:
-        """A line from the board was too long to be kept."""
-        self._skip("a line without end")
 
     def closed(self, reason: str) -> None:
         """The port is gone."""

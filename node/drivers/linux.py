@@ -38,7 +38,7 @@ class Driver:
     controls: tuple[Control, ...] = ()
     interval: float | None = 10.0  # seconds: soon enough for a person
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, fields: tuple[Field, ...] = (), controls: tuple[Control, ...] = ()):
         self.disk = options.disk
         self.root = options.root
         self.fields: tuple[Field, ...] = ()

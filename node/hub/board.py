@@ -26,6 +26,30 @@ class BoardError(Exception):
     """What is wrong with a board's name or its board.toml, in words for people."""
 
 
+# What a driver is told of fields or controls, by their names: `register = 3`, `pin = 13`.
+Places = dict[str, dict[str, Any]]
+
+
+class Declared(NamedTuple):
+    """Fields and controls as tables declare them, and where the driver finds each."""
+
+    fields: tuple[Field, ...] = ()
+    controls: tuple[Control, ...] = ()
+    field_places: Places = {}
+    control_places: Places = {}
+
+    def updated(self, other: "Declared") -> "Declared":
+        """With what `other` says more, and in the place of what both say."""
+        fields = {each.name: each for each in (*self.fields, *other.fields)}
+        controls = {each.name: each for each in (*self.controls, *other.controls)}
+        return Declared(
+            tuple(fields.values()),
+            tuple(controls.values()),
+            self.field_places | other.field_places,
+            self.control_places | other.control_places,
+        )
+
+
 class Board(NamedTuple):
     """What boards/NAME/board.toml says; `usb` are vendor:product in hexadecimal, `options` the driver's."""
 
@@ -34,8 +58,7 @@ class Board(NamedTuple):
     driver: str
     usb: tuple[str, ...]
     options: dict[str, Any]
-    fields: tuple[Field, ...]
-    controls: tuple[Control, ...]
+    declared: Declared
 
 
 def names() -> list[str]:
@@ -57,13 +80,37 @@ def load(name: str) -> Board:
             driver=table["driver"],
             usb=tuple(_usb_id(each) for each in table.get("usb", ())),
             options=table.get("options", {}),
-            fields=tuple(field(each) for each in table.get("fields", ())),
-            controls=tuple(control(each) for each in table.get("controls", ())),
+            declared=declared(table),
         )
     except KeyError as missing:
         raise BoardError(f"{file} needs {missing}") from None
     except (OSError, ValueError) as error:
         raise BoardError(f"{file}: {error}") from error
+
+
+def declared(table: Mapping[str, Any]) -> Declared:
+    """What the lists `fields` and `controls` of a table declare; raises ValueError.
+
+    What is no word of ours is the driver's.
+    """
+    fields, controls = (_tables(table, key) for key in ("fields", "controls"))
+    return Declared(
+        tuple(map(field, fields)),
+        tuple(map(control, controls)),
+        {each["name"]: place for each in fields if (place := _without(each, Field))},
+        {each["name"]: place for each in controls if (place := _without(each, Control))},
+    )
+
+
+def _tables(table: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    tables = table.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ValueError(f"{key} must be tables, each [[{key}]]")
+    return tables
+
+
+def _without(table: dict[str, Any], known: type[Field] | type[Control]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in known._fields}
 
 
 def field(table: Mapping[str, Any]) -> Field:
@@ -79,6 +126,7 @@ def field(table: Mapping[str, Any]) -> Field:
         category=_one_of(table, "category", CATEGORIES, "momentary"),
         shown=table.get("shown", True) is not False,
         deadband=_number(table, "deadband"),
+        alarm=_text(table, "alarm"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Lines to and from a serial port: no thread while it is open, and nothing here waits for the port."""
+"""Bytes to and from a serial port: no thread while it is open, and nothing here waits for the port."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,6 @@ import termios
 import threading
 from typing import Any, Protocol
 
-LINE = 1024  # bytes: a reading of forty fields fits; what is longer is noise, and must not fill our memory
 CHUNK = 4096  # bytes a turn of the loop: a third of a second at 115200 baud
 RATE = 32 * 1024  # bytes a second: three times 115200 baud; a native USB board gone mad brings megabytes
 UNSENT = 4096  # bytes: thirty commands; a port that takes none for so long has nobody behind it
@@ -21,8 +20,7 @@ class TtyError(Exception):
 class Owner(Protocol):
     """Whom a Tty tells. `closed` comes once for each opening, and not after the owner's own `close`."""
 
-    def line(self, line: bytes) -> None: ...
-    def overlong(self) -> None: ...
+    def received(self, data: bytes) -> None: ...
     def closed(self, reason: str) -> None: ...
 
 
@@ -53,21 +51,19 @@ class Tty:
         except TimeoutError:
             raise TtyError(f"{self.path} does not open: its driver hangs") from None
         self._fd: int = self._port.fileno()
-        self._rest = b""
-        self._skipping = False
         self._unsent = bytearray()
         self._second = self._loop.time()
         self._allowed = RATE
         self._loop.add_reader(self._fd, self._readable)
 
-    def write(self, line: bytes) -> None:
-        """Sends a line, now or when the port takes it. Raises TtyError when it is gone or takes no more."""
+    def write(self, data: bytes) -> None:
+        """Sends bytes, now or when the port takes them. Raises TtyError when it is gone or takes no more."""
         if not self._port:
             raise TtyError(f"{self.path} is closed")
-        if len(self._unsent) + len(line) > UNSENT:
+        if len(self._unsent) + len(data) > UNSENT:
             raise TtyError(f"{self.path} takes no more: the board does not read")
         waiting = bool(self._unsent)
-        self._unsent += line
+        self._unsent += data
         if not waiting:
             self._writable()
         if not self._port:
@@ -123,22 +119,7 @@ class Tty:
             self._lost(None)
             return
         self._spend(len(data))
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest
-        for line in lines:
-            if self._skipping:
-                self._skipping = False
-            elif len(line) > LINE:
-                self.owner.overlong()
-            else:
-                self.owner.line(line.removesuffix(b"\r"))
-            if not self._port:  # the owner has closed us
-                return
-        if len(rest) > LINE:
-            self._rest = b""
-            if not self._skipping:
-                self._skipping = True
-                self.owner.overlong()
+        self.owner.received(data)
 
     def _spend(self, count: int) -> None:
         """Stops reading until the second is over when more than RATE has come in it."""

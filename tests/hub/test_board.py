@@ -28,8 +28,8 @@ def test_the_arduino_uno_is_known():
     assert uno.label == "Arduino Uno"
     assert "2341:0043" in uno.usb
     assert uno.options["baud"] == 115200
-    assert Field("light", "quantity", "%", "Light") in uno.fields
-    assert Control("dimmer", "integer", "Dimmer", "", Decimal(0), Decimal(255)) in uno.controls
+    assert Field("light", "quantity", "%", "Light") in uno.declared.fields
+    assert Control("dimmer", "integer", "Dimmer", "", Decimal(0), Decimal(255)) in uno.declared.controls
 
 
 @pytest.mark.parametrize("name", board.names())

@@ -21,21 +21,25 @@ class Ears:
     """Keeps what a Tty tells."""
 
     def __init__(self):
-        self.lines = asyncio.Queue()
-        self.too_long = 0
+        self.heard = b""
+        self.news = asyncio.Event()
         self.reasons = asyncio.Queue()
 
-    def line(self, line):
-        self.lines.put_nowait(line)
-
-    def overlong(self):
-        self.too_long += 1
+    def received(self, data):
+        self.heard += data
+        self.news.set()
 
     def closed(self, reason):
         self.reasons.put_nowait(reason)
 
-    async def hears(self):
-        return await asyncio.wait_for(self.lines.get(), DEADLINE)
+    async def hears(self, count):
+        """Waits until so many bytes have come, and takes all that came."""
+        async with asyncio.timeout(DEADLINE):
+            while len(self.heard) < count:
+                self.news.clear()
+                await self.news.wait()
+        heard, self.heard = self.heard, b""
+        return heard
 
     async def loses(self):
         return await asyncio.wait_for(self.reasons.get(), DEADLINE)
@@ -68,13 +72,12 @@ async def read(far):
     return os.read(far, 65536)
 
 
-def test_lines_come_whole_however_they_were_cut(run, cable):
+def test_bytes_come_as_they_were_sent(run, cable):
     async def talk():
         port, ears = await connect(cable[1])
-        for piece in (b"fir", b"st\nsecond\r\n\nthi", b"rd\n"):
-            os.write(cable[0], piece)
-            await asyncio.sleep(0.01)
-        assert [await ears.hears() for _ in range(4)] == [b"first", b"second", b"", b"third"]
+        sent = bytes(range(256))
+        os.write(cable[0], sent)
+        assert await ears.hears(256) == sent
         port.close()
 
     run(talk())
@@ -95,49 +98,18 @@ def test_lines_go_out_at_once(run, cable):
     run(talk())
 
 
-@pytest.mark.parametrize("size", [tty.LINE + 1, 10 * tty.LINE])
-def test_a_line_without_end_is_dropped_and_told_once(run, cable, size):
-    async def talk():
-        port, ears = await connect(cable[1])
-        rest = b"x" * size + b"\nshort\n"
-        kept = 0
-        while rest:
-            rest = rest[os.write(cable[0], rest[:1000]) :]
-            await asyncio.sleep(0.001)
-            kept = max(kept, len(port._rest))
-        assert await ears.hears() == b"short"
-        assert ears.too_long == 1
-        assert kept <= tty.LINE
-        port.close()
-
-    run(talk())
-
-
-def test_the_longest_line_is_still_one(run, cable):
-    async def talk():
-        port, ears = await connect(cable[1])
-        os.write(cable[0], b"x" * tty.LINE + b"\n")
-        assert await ears.hears() == b"x" * tty.LINE
-        assert ears.too_long == 0
-        port.close()
-
-    run(talk())
-
-
 def test_a_flood_is_read_no_faster_than_the_limit(run, cable):
     async def talk():
         port, ears = await connect(cable[1])
         end = time.monotonic() + 1.5
-        read = 0
         while time.monotonic() < end:
             try:
                 os.write(cable[0], b"noise\n" * 500)
             except BlockingIOError:
                 await asyncio.sleep(0.005)  # the cable is full: the board has to wait
             await asyncio.sleep(0)
-        while not ears.lines.empty():
-            read += len(ears.lines.get_nowait()) + 1
-        assert tty.RATE <= read <= 2 * tty.RATE + 2 * tty.CHUNK  # 1.5 s: one whole second's and the next one's
+        # 1.5 s: one whole second's and the next one's
+        assert tty.RATE <= len(ears.heard) <= 2 * tty.RATE + 2 * tty.CHUNK
         port.close()
 
     run(talk())
@@ -186,12 +158,12 @@ def test_a_cable_that_is_found_pulled_while_writing_is_told_too(run, cable):
 def test_after_close_nothing_is_heard(run, cable):
     async def talk():
         port, ears = await connect(cable[1])
-        ears.line = lambda line: (ears.lines.put_nowait(line), port.close())
-        os.write(cable[0], b"first\nsecond\n")
-        assert await ears.hears() == b"first"
-        await asyncio.sleep(0.05)
-        assert ears.lines.empty()
-        assert ears.reasons.empty()
+        port.close()
+        again, other = await connect(cable[1])
+        os.write(cable[0], b"late\n")
+        assert await other.hears(5) == b"late\n"
+        assert (ears.heard, ears.reasons.empty()) == (b"", True)
+        again.close()
 
     run(talk())
 
@@ -199,12 +171,10 @@ def test_after_close_nothing_is_heard(run, cable):
 def test_a_port_can_be_opened_again(run, cable):
     async def talk():
         port, ears = await connect(cable[1])
-        os.write(cable[0], b"torn")
-        await asyncio.sleep(0.02)
         port.close()
         await port.open(DEADLINE)
-        os.write(cable[0], b"whole\n")
-        assert await ears.hears() == b"whole"
+        os.write(cable[0], b"again")
+        assert await ears.hears(5) == b"again"
         port.close()
 
     run(talk())
