@@ -68,11 +68,15 @@ GOODBYE = 3  # seconds for sessions to take their last words; systemd gives 90, 
 
 
 def assemble(hub: Hub, config: Config) -> None:
-    """Sets up the features, the faces of things, and the things themselves (not yet started)."""
+    """Sets up the features, the faces of things, rules, gateways, and the things themselves (not yet started)."""
     for floor, names in (("features", FEATURES), ("things", FACES)):
         for name in names:
             module = import_module(f"node.{floor}.{name}")
             module.setup(hub, config.options(module))
+    if config.rules:
+        import_module("node.things.rules").setup(hub, config.rules)
+    for name, options in config.gateways.items():
+        import_module(f"node.gateways.{name}").setup(hub, options)
     for name, configured in config.things.items():
         add_thing(hub, name, configured)
 
@@ -139,6 +143,7 @@ async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) 
         await control.open()
         for thing in hub.things.values():
             thing.start()
+        hub.tell("started")
         log.info("%s serves", hub.host)
         service.ready(f"{hub.host} serves")
         if announce:

@@ -17,7 +17,7 @@ __all__ = ["Config", "ConfigError", "Listen", "Peer", "Thing", "Tls", "load"]
 # Where the file of a table `[name]` may lie: node/features/name.py or node/things/name.py; and one of a port.
 FLOORS = ("features", "things")
 PORTS = {"limits": ["ports"]}
-OWN_NAMES = ("domain", "data", "listen", "thing", "federation", "tls")
+OWN_NAMES = ("domain", "data", "listen", "thing", "federation", "tls", "gateway", "rule")
 PORT_LIMIT = 65535
 
 
@@ -81,6 +81,8 @@ class Config:
     peers: dict[str, Peer] = field(default_factory=dict)
     things: dict[str, Thing] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)  # 'access' → an instance of its file's Options
+    gateways: dict[str, Any] = field(default_factory=dict)  # 'mqtt' → the same
+    rules: tuple[Any, ...] = ()  # instances of node.things.rules.Rule
 
     def options(self, module: ModuleType) -> Any:
         """What the file says for a feature or a face, its defaults where the file is silent, or None."""
@@ -109,7 +111,7 @@ def load(path: Path, text: str | None = None) -> Config:
     for key, value in table.values.items():
         if key not in OWN_NAMES and key not in files:
             raise table.unknown(key, [*OWN_NAMES, *files])
-        if key not in ("domain", "data") and not isinstance(value, dict):
+        if key not in ("domain", "data", "rule") and not isinstance(value, dict):
             raise table.wrong(key, f"a table, [{key}]")
     domain = _domain(table, "domain")
     tls = build(Tls, table.inside("tls"))
@@ -124,6 +126,8 @@ def load(path: Path, text: str | None = None) -> Config:
         tls=tls,
         peers=_peers(table.inside("federation"), domain),
         things=_things(table.inside("thing"), domain),
+        gateways=_gateways(table.inside("gateway")),
+        rules=_rules(table),
         tables={
             key: build(_options_of(key, *files[key]), table.inside(key)) for key in table.values if key not in OWN_NAMES
         },
@@ -226,6 +230,29 @@ def _thing(name: str, table: Table) -> Thing:
             rest.values |= {key: places}
     options = build(options_class, rest, also_known=[*own, "fields", "controls"])
     return Thing(name, driver, options, own["name"], board, declared)
+
+
+def _gateways(table: Table) -> dict[str, Any]:
+    found = {}
+    for name in table.values:
+        if name not in _files("gateways"):
+            raise table.unknown(name, list(_files("gateways")))
+        try:
+            found[name] = build(_options_of(name, "gateways"), table.inside(name))
+        except ImportError as error:
+            text = f"{table.inside(name).title} needs the Python package {error.name!r}"
+            raise table.mistake(text, name) from error
+    return found
+
+
+def _rules(table: Table) -> tuple[Any, ...]:
+    said = table.values.get("rule", [])
+    if not isinstance(said, list) or not all(isinstance(each, dict) for each in said):
+        raise table.wrong("rule", "tables, each [[rule]]")
+    if not said:
+        return ()
+    rule = importlib.import_module("node.things.rules").Rule  # who has no rules does not load them
+    return tuple(build(rule, Table(each, table.file, table.lines, ("rule",))) for each in said)
 
 
 def _options_of(name: str, *floors: str) -> type:

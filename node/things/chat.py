@@ -7,6 +7,7 @@ confirmed when the hardware has confirmed it, and not before.
 
 import logging
 import re
+from collections.abc import Awaitable, Callable, Iterable
 
 from node.base.element import E
 from node.base.errors import StanzaError
@@ -26,13 +27,17 @@ LONGEST = 500  # characters of a message that are looked at
 TITLE = 10  # words of a label; to hold all 250 words of a message against 64 controls takes a Pi a tenth of a second
 PUZZLED = 20  # a minute that one person is told "I do not know ...": two programs could go on for ever
 
+Said = str | Awaitable[str] | None  # what is answered, or what waits for the answer
+
 ON = frozenset(("on", "true", "yes", "1", "open", "start", "up"))
 OFF = frozenset(("off", "false", "no", "0", "close", "closed", "stop", "down"))
 
 
 def setup(hub, options):
     hub.advertise(RECEIPTS, at="thing")
-    hub.on_stanza("message", Chat(hub).receive, at="thing")
+    chat = Chat(hub)
+    hub.provide("chat", chat)
+    hub.on_stanza("message", chat.receive, at="thing")
 
 
 class Chat:
@@ -44,6 +49,20 @@ class Chat:
         self.once = Once(hub.loop)
         self.puzzled: dict[str, int] = {}
         self.minute = 0.0
+        self.phrases: list[tuple[re.Pattern[str], Callable[..., Said]]] = []
+        self.offers: list[Callable[[Talk], Iterable[str]]] = []
+
+    def understand(
+        self, pattern: str, answer: Callable[..., Said], offers: "Callable[[Talk], Iterable[str]] | None" = None
+    ) -> None:
+        """Teaches all things a phrase. `pattern` has to fit the whole text, its capitals ignored, blanks single.
+
+        `answer(talk, *groups)` gives what is said, what waits for it, or None when it was not meant after all.
+        `offers(talk)` are the lines of help that this asker gets.
+        """
+        self.phrases.append((re.compile(pattern, re.IGNORECASE), answer))
+        if offers is not None:
+            self.offers.append(offers)
 
     def receive(self, message, origin):
         """Answers a message that says something; others are chat states, or commands of programs."""
@@ -111,6 +130,11 @@ class Talk:
             found = pattern.fullmatch(text)
             if found:
                 return method(self, *found.groups())
+        for pattern, answer in self.chat.phrases:
+            found = pattern.fullmatch(text)
+            said = answer(self, *found.groups()) if found else None
+            if said is not None:
+                return said
         return self.value(text) or self.phrase(text) or self.read_only(text) or self.puzzled(text)
 
     # Reading
@@ -122,6 +146,8 @@ class Talk:
             lines.append(f"{field.name}?: one reading")
         if self.access.may_control(thing, self.asker):
             lines += [f"{how_to_set(control)}" for control in thing.controls.values()]
+        for offers in self.chat.offers:
+            lines += offers(self)
         lines.append("who: who may do what")
         if self.access.is_owner(self.asker):
             lines.append("approve ann@home.example, deny ann@home.example: who may follow me")

@@ -278,3 +278,15 @@ def test_things_do_not_talk_to_each_other(hub, porch, board):
 def test_a_long_message_is_looked_at_in_part(ann):
     (answer,) = ask(ann, "x" * 10_000)
     assert len(answer) < 200
+
+
+def test_a_feature_teaches_all_things_a_phrase(hub, ann, porch):
+    chat = hub.need("chat")
+    chat.understand(r"paint (\w+)", lambda talk, color: None if color == "nothing" else f"{talk.thing.label}: {color}")
+    assert ask(ann, "Paint  RED") == ["Porch: RED"]
+    assert "I do not know" in ask(ann, "paint nothing")[0]
+
+
+def test_what_a_feature_has_taught_stands_in_the_help(hub, ann, porch):
+    hub.need("chat").understand("paint", lambda talk: "done", lambda talk: [f"paint: {talk.asker.local} likes it"])
+    assert "paint: ann likes it" in ask(ann, "help")[0]
