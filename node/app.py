@@ -53,11 +53,13 @@ FEATURES = (
 )
 
 FACES = (
+    "audit",
     "access",  # first: strangers do not get past it
     "presence",
     "control",
     "chat",
     "commands",
+    "grants",
     "sensor",
     "about",
 )

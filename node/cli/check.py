@@ -71,7 +71,7 @@ def configuration(config: Config) -> Iterator[Finding]:
     peers = f", {_counted(config.peers, 'known node')}" if config.peers else ""
     yield GOOD, f"{config.path}: {config.domain}, {_counted(config.things, 'thing')}{peers}"
     access = config.tables.get("access")
-    if not (access and access.control):
+    if not (access and (access.control or any(each.control for each in access.things.values()))):
         yield (
             NOTE,
             f'nobody may control the things: [access] control = ["NAME@{config.domain}"] would allow it',

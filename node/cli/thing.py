@@ -1,4 +1,4 @@
-"""hobnode thing: what is attached to the node, how it is and what it reads."""
+"""hobnode thing: what is attached to the node, how it is, what it reads, and what was done with it."""
 
 import sys
 import time
@@ -6,10 +6,14 @@ import time
 from node.base.path import Path
 from node.cli import office
 from node.cli.log import escaped
+from node.cli.trouble import Trouble
 from node.config import Config, load
 from node.ports.control import NotRunning
 
 HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
+LOG = ("TIME", "WHO", "BY", "WHAT", "OUTCOME")
+LAST = 20  # lines: what a screen holds
+MOST = 1000  # lines: as many as are kept of one thing
 CELL = 1000  # characters; forty readings fit
 
 
@@ -19,6 +23,12 @@ def arguments(parser) -> None:
     action = actions.add_parser("list", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
     action.set_defaults(carry_out=show)
+    summary = "tell what was done with a thing, by whom, and what came of it"
+    action = actions.add_parser("log", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    action.add_argument("name", metavar="NAME", help="the part of its address before the @")
+    action.add_argument("--last", type=int, default=LAST, metavar="N", help=f"how many lines (default: {LAST})")
+    action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+    action.set_defaults(carry_out=log)
 
 
 def show(given) -> int:
@@ -30,6 +40,19 @@ def show(given) -> int:
         print("the node is not running; this is what it would have:", file=sys.stderr)
         found = None
     _print_table([HEADER, *(_row(config, name, found) for name in config.things)])
+    return 0
+
+
+def log(given) -> int:
+    """Print the last lines of a thing's audit."""
+    if not 0 < given.last <= MOST:
+        raise Trouble(f"--last takes 1 to {MOST}, not {given.last}")
+    lines = office.ask(load(given.config), "thing-log", name=given.name, count=given.last)
+    if not lines:
+        print(f"nothing was done with {given.name} yet", file=sys.stderr)
+        return 0
+    rows = [(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)), *rest) for stamp, *rest in lines]
+    _print_table([LOG, *rows])
     return 0
 
 
@@ -53,7 +76,7 @@ def _reading(reading: dict) -> str:
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         # A board's words are a stranger's.
         cells = (escaped(cell, CELL).ljust(width) for cell, width in zip(row, widths, strict=True))

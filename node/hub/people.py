@@ -22,7 +22,8 @@ async def forget(hub: Hub, address: Jid) -> None:
     # The sessions first: one that ends has its contacts told, and so the roster read.
     _log_out(hub, address, StreamError("not-authorized", "the account has been removed"))
     hub.tell("removed", address)  # features forget what they keep of it
-    await asyncio.gather(hub.store.accounts.committed(), hub.store.archive.committed())
+    store = hub.store
+    await asyncio.gather(store.accounts.committed(), store.archive.committed(), store.things.committed())
 
 
 def _log_out(hub: Hub, address: Jid, error: StreamError, but: Session | None = None) -> None:

@@ -21,6 +21,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
     - user-list {} → addresses
     - user-invite {days} → token and expires (Unix time): with the token somebody may make one account (XEP-0445)
     - thing-list {} → for each thing: name, address, label, state, reason, readings
+    - thing-log {name, count} → the last lines of its audit, oldest first: stamp, who, way, what, outcome
     """
     desk = Desk(hub)
     return {
@@ -30,6 +31,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
         "user-list": desk.people,
         "user-invite": desk.invite,
         "thing-list": desk.things,
+        "thing-log": desk.log,
     }
 
 
@@ -72,6 +74,12 @@ class Desk:
 
     async def things(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [_described(thing) for thing in self.hub.things.values()]
+
+    async def log(self, request: dict[str, Any]) -> list[tuple]:
+        try:
+            return await self.hub.need("audit").lines(self._address(request), request["count"])
+        except StoreError as error:
+            raise Refused(str(error)) from error
 
     def _address(self, request: dict[str, Any]):
         try:

@@ -218,7 +218,7 @@ class Talk:
         """What is answered at once when nothing is going to be done, else the doing."""
         thing, title = self.thing, words.small(words.title(control))
         try:
-            self.access.demand(thing, self.asker, f"chat {control.name} {text[:40]!r}")
+            self.access.demand(thing, self.asker, "chat", f"{control.name} {text[:40]}")
         except StanzaError:
             return f"You may read me, but not control me.{ask_owner(self.access)}"
         said = late(self.message)
@@ -249,10 +249,8 @@ class Talk:
         if not access.is_owner(self.asker):
             rights = "read and control" if access.may_control(thing, self.asker) else "read"
             return f"You are {self.asker.bare}, and you may {rights} me."
-        control = [
-            *sorted(access.control.accounts),
-            *(f"@{domain}" for domain in sorted(access.control.domains)),
-        ]
+        named = access.named(thing, "control")
+        control = [*sorted(named.accounts), *(f"@{domain}" for domain in sorted(named.domains))]
         lines = [
             f"My followers: {', '.join(followers.followers(thing)) or 'nobody'}",
             f"May control me: {', '.join(control)}",

@@ -1,7 +1,9 @@
 """XEP-0050: Ad-Hoc Commands of things: read, set and approve, with forms made from fields and controls."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from node.base import form, stamp
 from node.base.element import E, Element
@@ -26,12 +28,20 @@ ENDED = 100  # sessions remembered as over, to say "expired" and not "never hear
 
 def setup(hub, options):
     commands = Commands(hub)
+    hub.provide("commands", commands)
     hub.advertise(NS, form.NS, at="thing")
     hub.on_iq("set", "command", NS, commands.run, at="thing")
-    disco = hub.need("disco")
-    disco.on_node(NS, commands.describe_list, commands.items, at="thing")
-    for node in commands.known:
-        disco.on_node(node, commands.describe, lambda iq: [], at="thing")
+    hub.need("disco").on_node(NS, commands.describe_list, commands.items, at="thing")
+
+
+class Command(NamedTuple):
+    """What can be run: `ask(thing)` is the form to fill in (an empty one asks nothing), `may(thing, asker)` says who,
+    and `act(iq, command, sessionid, session, answers)` gives the last stanza, or waits for it."""
+
+    label: str
+    ask: Callable[[Thing], Element]
+    act: Callable[..., Any]
+    may: Callable[[Thing, Jid], bool]
 
 
 @dataclass(slots=True)
@@ -53,12 +63,22 @@ class Commands:
         self.followers = hub.need("followers")
         self.sessions: dict[str, Session] = {}  # oldest first, for all live equally long
         self.ended: dict[str, None] = {}
-        # by node: the label, the form to fill in (an empty one asks nothing), what to do with the answers
-        self.known = {
-            "read": ("Read sensors", lambda thing: form.form(), self.read),
-            "set": ("Control", self.set_form, self.set),
-            "approve": ("Approve followers", self.approve_form, self.approve),
-        }
+        self.known: dict[str, Command] = {}
+        self.add("read", "Read sensors", lambda thing: form.form(), self.read, lambda thing, asker: True)
+        self.add("set", "Control", self.set_form, self.set, self.may_set)
+        self.add("approve", "Approve followers", self.approve_form, self.approve, self.owner)
+
+    def add(self, node: str, *command: Any) -> None:
+        """Another command for all things: the node of its own, then what `Command` says."""
+        self.known[node] = Command(*command)
+        self.hub.need("disco").on_node(node, self.describe, lambda iq: [], at="thing")
+
+    def may_set(self, thing, asker):
+        return bool(thing.controls) and self.access.may_control(thing, asker)
+
+    def owner(self, thing: Thing, asker: Jid) -> bool:
+        """Who may run what only owners may."""
+        return self.access.is_owner(asker)
 
     def describe_list(self, iq):
         return [E("identity", None, category="automation", type="command-list")]
@@ -67,23 +87,18 @@ class Commands:
         """AH-1: what this person may run; the rest is hidden. Its jid is the one who was asked."""
         thing = self.hub.things[iq.to.bare]
         return [
-            E("item", None, jid=iq.to, node=node, name=label)
-            for node, (label, _, _) in self.known.items()
-            if self.may(thing, iq.sender, node)
+            E("item", None, jid=iq.to, node=node, name=command.label)
+            for node, command in self.known.items()
+            if command.may(thing, iq.sender)
         ]
 
     def describe(self, iq):
         """AH-2."""
         node = iq.payload.get("node")
-        if not self.may(self.hub.things[iq.to.bare], iq.sender, node):
+        if not self.known[node].may(self.hub.things[iq.to.bare], iq.sender):
             raise StanzaError("forbidden", type="cancel")
-        identity = E("identity", None, category="automation", type="command-node", name=self.known[node][0])
+        identity = E("identity", None, category="automation", type="command-node", name=self.known[node].label)
         return [identity, E("feature", None, var=NS), E("feature", None, var=form.NS)]
-
-    def may(self, thing, asker, node):
-        if node == "set":
-            return bool(thing.controls) and self.access.may_control(thing, asker)
-        return node == "read" or self.access.is_owner(asker)
 
     def run(self, iq, origin):
         """One step: begins a command, goes on with it, or ends it."""
@@ -98,18 +113,18 @@ class Commands:
         thing, node = self.hub.things[iq.to.bare], command.get("node")
         if node not in self.known:
             raise StanzaError("item-not-found", "There is no such command.")
-        if not self.may(thing, iq.sender, node):
+        if not self.known[node].may(thing, iq.sender):
             log.warning("%s: %s may not run the command %s", thing.jid.local, iq.sender, node)
             raise StanzaError("forbidden", f"You may not run {node}.", type="cancel")
         if action != "execute":
             raise refused("bad-sessionid", "A command that goes on needs the sessionid it was given.")
-        _, ask, act = self.known[node]
-        session = Session(iq.sender, thing, node, ask(thing), self.hub.loop.time())
+        known = self.known[node]
+        session = Session(iq.sender, thing, node, known.ask(thing), self.hub.loop.time())
         if not session.form.elements:
-            return act(iq, command, new_id(), session, {})
+            return known.act(iq, command, new_id(), session, {})
         submitted = command.find("x", form.NS)
         if submitted is not None:  # AH-10: one step is enough for who knows the form
-            return act(iq, command, new_id(), session, answers(submitted, session.form))
+            return known.act(iq, command, new_id(), session, answers(submitted, session.form))
         return self.show(iq, command, session)
 
     def show(self, iq, command, session):
@@ -141,12 +156,11 @@ class Commands:
             return answer(iq, command, name, "canceled")
         if action in ("next", "prev"):
             raise refused("bad-action", "There is one form only: complete it or cancel.")
-        if not self.may(session.thing, iq.sender, session.node):  # the grant may have been taken back meanwhile
+        if not self.known[session.node].may(session.thing, iq.sender):  # the grant may have been taken back meanwhile
             raise StanzaError("forbidden", f"You may not run {session.node}.", type="cancel")
         given = answers(command.find("x", form.NS), session.form)
         self.end(name)
-        _, _, act = self.known[session.node]
-        return act(iq, command, name, session, given)
+        return self.known[session.node].act(iq, command, name, session, given)
 
     def end(self, name):
         del self.sessions[name]

@@ -55,7 +55,7 @@ class Control:
         """Sets what is asked; the StanzaError to answer with when that did not work."""
         thing, dialect = self.hub.things[stanza.to.bare], self.dialects[asked.ns]
         try:
-            self.access.demand(thing, stanza.sender, f"set in {dialect.ns}")
+            self.access.demand(thing, stanza.sender, dialect.ns, "set")
             addressed(dialect, asked, thing.jid.local)
             await self.access.command(thing, wanted(dialect, asked, thing), stanza.sender, dialect.ns)
         except ControlError as error:
@@ -77,7 +77,7 @@ class Control:
     def form(self, iq, origin):
         """CT-6: what can be set, in an order in which it can be set, with the values now."""
         thing, dialect = self.hub.things[iq.to.bare], self.dialects[iq.payload.ns]
-        self.access.demand(thing, iq.sender, f"getForm in {dialect.ns}")
+        self.access.demand(thing, iq.sender, dialect.ns, "getForm")
         addressed(dialect, iq.payload, thing.jid.local)
         questions = (question(thing, each, not_same=True) for each in thing.controls.values())
         return iq.reply(form.form(*questions, title=thing.label))

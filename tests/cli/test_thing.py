@@ -1,7 +1,14 @@
-"""hobnode thing list: what is attached, how it is, what it reads."""
+"""hobnode thing: what is attached, how it is, what it reads, and what was done with it."""
 
+import asyncio
+from contextlib import closing
+
+from node.base.jid import make
 from node.cli.thing import _reading, _row
 from node.config import load
+from node.hub.hub import Hub
+from node.hub.store import Store
+from node.things.audit import Audit
 from tests.cli.conftest import serving
 
 
@@ -46,3 +53,31 @@ def test_a_board_cannot_speak_to_the_terminal(capsys):
 
 def test_what_was_configured_since_the_start_is_said(home):
     assert _row(load(home), "hub", {})[2:] == ("not loaded", "configured after the node was started")
+
+
+def test_the_log_tells_what_was_done_with_a_thing(types, home):
+    config = load(home)
+    config.data.mkdir(exist_ok=True)
+
+    async def light():
+        with closing(Store(config.data, asyncio.get_running_loop())) as store:
+            hub = Hub(config.domain, store, None, asyncio.get_running_loop())
+            Audit(hub).note(make("porch", config.domain), "ann@home.example/phone", "chat", "lamp=true")
+
+    asyncio.run(light())
+    code, out, err = types("thing", "log", "porch", "--config", home)
+    assert (code, err) == (0, "")
+    head, line = out.splitlines()
+    assert head.split() == ["TIME", "WHO", "BY", "WHAT", "OUTCOME"]
+    assert line.split()[2:] == ["ann@home.example/phone", "chat", "lamp=true", "done"]
+
+
+def test_of_a_thing_that_nobody_has_touched_the_log_says_so(types, home):
+    code, out, err = types("thing", "log", "porch", "--config", home)
+    assert (code, out, err) == (0, "", "nothing was done with porch yet\n")
+
+
+def test_more_lines_than_are_kept_cannot_be_asked_for(types, home):
+    code, _, err = types("thing", "log", "porch", "--last", "0", "--config", home)
+    assert code == 2
+    assert "--last takes 1 to 1000, not 0" in err

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from node.base.jid import parse
 from node.stream.framing import CLIENT_LIMIT, Framing
+from node.things.access import Grant
 from tests.conftest import DEADLINE, HEADER, settle
 
 ANN, BEN, EVE = "ann@hub.local/phone", "ben@hub.local/desk", "eve@elsewhere.example/x"
@@ -40,9 +40,9 @@ def ann(hub, person, porch):
 def ben(hub, person, porch):
     """A guest, who follows and may not control."""
     access = hub.need("access")
-    access.approve.accounts.add(parse(BEN).bare)
+    access.grant([Grant("porch", "approve", "ben@hub.local")])
     ben = follower(person(BEN))
-    access.approve.accounts.remove(parse(BEN).bare)
+    access.grant([])
     return ben
 
 

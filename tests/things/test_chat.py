@@ -117,7 +117,7 @@ def test_a_board_that_refuses_is_quoted(ann, board):
 def test_a_follower_without_a_grant_is_told_whom_to_ask(ben, board, caplog):
     assert ask(ben, "lamp on") == ["You may read me, but not control me. Ask ann@hub.local."]
     assert board.written == []
-    assert "ben@hub.local/desk may not control it and was refused: chat lamp 'on'" in caplog.text
+    assert "ben@hub.local/desk may not control it and was refused: chat 'lamp on'" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from node.hub.thing import Thing
+from node.things.access import Grant
 from tests.things.conftest import arrived, until
 
 NS = "http://jabber.org/protocol/commands"
@@ -40,7 +41,9 @@ def test_ah_1_the_list_has_what_this_person_may_run(ann, ben):
         "<iq from='porch@hub.local' to='ann@hub.local/phone' id='d' type='result'>"
         f"<query xmlns='{ITEMS}' node='{NS}'><item jid='porch@hub.local' node='read' name='Read sensors'/>"
         "<item jid='porch@hub.local' node='set' name='Control'/>"
-        "<item jid='porch@hub.local' node='approve' name='Approve followers'/></query></iq>"
+        "<item jid='porch@hub.local' node='approve' name='Approve followers'/>"
+        "<item jid='porch@hub.local' node='grant' name='Give access'/>"
+        "<item jid='porch@hub.local' node='revoke' name='Take access back'/></query></iq>"
     )
     of_ben = disco(ben, ITEMS, NS, to="porch@hub.local/hw")
     assert re.findall("node='([a-z]*)' name", of_ben) == ["read"]
@@ -216,7 +219,7 @@ def test_ah_9_open_forms_are_bounded(ann):
 
 
 def test_ah_9_one_person_pushes_out_his_own_forms_only(hub, ann, ben):
-    hub.need("access").control.accounts.add(ben.jid.bare)
+    hub.need("access").grant([Grant("porch", "control", "ben@hub.local")])
     first = session(run(ann))
     for _ in range(100):
         run(ben)
