@@ -15,7 +15,8 @@ COMMANDS = {
     "up": "set everything up at the first run, then serve",
     "run": "serve with the configuration of a file",
     "user": "add, list and remove people, and set their passwords",
-    "thing": "list the things: how they are and what they read",
+    "thing": "list the things: how they are, what they read, and what was done with them",
+    "board": "list the boards that are known, and see which are plugged in",
     "check": "say in plain words what is in order and what is not",
 }
 

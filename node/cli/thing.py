@@ -5,7 +5,7 @@ import time
 
 from node.base.path import Path
 from node.cli import office
-from node.cli.log import escaped
+from node.cli.table import print_table
 from node.cli.trouble import Trouble
 from node.config import Config, load
 from node.ports.control import NotRunning
@@ -14,7 +14,6 @@ HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
 LOG = ("TIME", "WHO", "BY", "WHAT", "OUTCOME")
 LAST = 20  # lines: what a screen holds
 MOST = 1000  # lines: as many as are kept of one thing
-CELL = 1000  # characters; forty readings fit
 
 
 def arguments(parser) -> None:
@@ -39,7 +38,7 @@ def show(given) -> int:
     except NotRunning:
         print("the node is not running; this is what it would have:", file=sys.stderr)
         found = None
-    _print_table([HEADER, *(_row(config, name, found) for name in config.things)])
+    print_table([HEADER, *(_row(config, name, found) for name in config.things)])
     return 0
 
 
@@ -52,7 +51,7 @@ def log(given) -> int:
         print(f"nothing was done with {given.name} yet", file=sys.stderr)
         return 0
     rows = [(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)), *rest) for stamp, *rest in lines]
-    _print_table([LOG, *rows])
+    print_table([LOG, *rows])
     return 0
 
 
@@ -73,11 +72,3 @@ def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, 
 def _reading(reading: dict) -> str:
     unit = f" {reading['unit']}" if reading["unit"] else ""
     return f"{reading['label'] or reading['name']} {reading['value']}{unit}"
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        # A board's words are a stranger's.
-        cells = (escaped(cell, CELL).ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())

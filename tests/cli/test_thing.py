@@ -44,13 +44,6 @@ def test_readings_are_shown_with_label_and_unit(home):
     assert _reading({"name": "x", "label": "", "unit": "", "value": "1\x1b[2J"}).startswith("x 1")
 
 
-def test_a_board_cannot_speak_to_the_terminal(capsys):
-    from node.cli.thing import HEADER, _print_table
-
-    _print_table([HEADER, ("hub", "linux", "online", "text \x1b[2J")])
-    assert "\x1b" not in capsys.readouterr().out
-
-
 def test_what_was_configured_since_the_start_is_said(home):
     assert _row(load(home), "hub", {})[2:] == ("not loaded", "configured after the node was started")
 
