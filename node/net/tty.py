@@ -25,12 +25,16 @@ class Owner(Protocol):
 
 
 class Tty:
-    """The serial port at `path`, `baud` bits a second, 8N1, for us alone; opened as often as one likes."""
+    """The serial port at `path`, `baud` bits a second, for us alone; opened as often as one likes.
 
-    def __init__(self, path: str, baud: int, owner: Owner):
+    8N1, unless another `parity` ('N', 'E', 'O') or number of stop bits is said.
+    """
+
+    def __init__(self, path: str, baud: int, owner: Owner, parity: str = "N", stopbits: int = 1):
         self.path = path
         self.baud = baud
         self.owner = owner
+        self._framing = {"parity": parity, "stopbits": stopbits}
         self._port: Any = None  # a serial.Serial while open
         self._opening = False  # a thread is at it
         self._resume: asyncio.TimerHandle | None = None
@@ -88,7 +92,7 @@ class Tty:
         try:
             import serial  # only when a serial thing is configured: 0.6 MB
 
-            port = serial.Serial(self.path, self.baud, timeout=0, write_timeout=0, exclusive=True)
+            port = serial.Serial(self.path, self.baud, timeout=0, write_timeout=0, exclusive=True, **self._framing)
         except (OSError, ValueError, termios.error) as problem:
             error = TtyError(self._refused(problem))
         try:
