@@ -36,8 +36,9 @@ FEATURES = (
     "disco",
     "caps",
     "blocking",  # before all that looks at stanzas: whom we block is not there
-    "carbons",  # right behind: it has a forged copy begin its way anew, for nobody whom we block
+    "carbons",
     "roster",
+    "strangers",  # what is refused is not archived; rosters say who is none
     "archive",  # behind all that may stop a message: what is refused has not been said
     "subscription",
     "presence",
@@ -61,10 +62,11 @@ FACES = (
     "commands",
     "grants",
     "sensor",
+    "events",
     "about",
 )
 
-RELOADED = ("contact", "register")  # features whose table is read again at SIGHUP
+RELOADED = ("contact", "register", "strangers")  # features whose table is read again at SIGHUP
 
 GOODBYE = 3  # seconds for sessions to take their last words; systemd gives 90, people less
 

@@ -29,6 +29,8 @@ LIBRARIES = {
     "serial": {"node/net/tty.py"},
     "cryptography": {"node/net/certificate.py"},
     "segno": {"node/cli/qr.py"},
+    "pymodbus": {"node/drivers/modbus/__init__.py", "node/drivers/modbus/bus.py"},  # requests, and frames
+    "pynmea2": {"node/drivers/nmea.py"},
 }
 
 
