@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 from xml.parsers import expat
@@ -145,6 +145,28 @@ def loop():
     loop.close()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Lets the loop run until this holds: for what nobody tells."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def later(loop, monkeypatch):
+    """The loop's clock stands still. `later(seconds)` sets it forward: what is due then, the next turns do.
+
+    Deadlines of the test's own pass with it; against one that waits for ever there is pytest's."""
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+    def later(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    return later
+
+
 @pytest.fixture
 def run(loop):
     """`run(coroutine)` waits for its result, with a deadline."""
@@ -169,8 +191,8 @@ def furnished(loop: asyncio.AbstractEventLoop, config: Config, hasty: bool = Tru
     """
     with ExitStack() as stack:
         stack.enter_context(patch("node.hub.accounts.ITERATIONS", 16))  # keys of passwords that guard nothing
-        for pause in ("INTERVAL", "PATIENCE") if hasty else ():
-            stack.enter_context(patch(f"node.hub.store.{pause}", 0))
+        for pause in ("hub.store.INTERVAL", "hub.store.PATIENCE", "features.archive.retention.PAUSE") if hasty else ():
+            stack.enter_context(patch(f"node.{pause}", 0))
         store = Store(config.data, loop)
         stack.callback(store.close)
         host = parse(config.domain)

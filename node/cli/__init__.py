@@ -46,7 +46,8 @@ def understood(words: list[str]) -> SimpleNamespace:
     """
     before = set(sys.modules)
     import argparse
-    import shutil  # noqa: F401  which argparse loads as soon as it makes a parser
+
+    importlib.import_module("shutil")  # which argparse loads as soon as it makes a parser
 
     passing = set(sys.modules) - before
     parser = argparse.ArgumentParser(prog="hobnode", description="A home messaging node for small hardware.")

@@ -13,6 +13,7 @@ from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store, StoreError
 from node.ports import administration, control
+from node.ports.client import saved
 
 
 def ask(config: Config, do: str, **arguments: Any) -> Any:
@@ -48,7 +49,8 @@ async def _alone(config: Config, do: str, arguments: dict[str, Any]) -> Any:
     loop = asyncio.get_running_loop()
     with closing(Store(config.data, loop)) as store:
         hub = Hub(jid.make("", config.domain), store, Accounts(store.accounts, config.domain), loop)
-        assemble(hub, config)  # whoever is removed, the features have to forget
+        assemble(hub, config)  # whoever is removed, the features have to forget, and
+        saved.setup(hub)  # what the client port has kept of his sessions
         return await administration.requests(hub)[do](arguments)
 
 

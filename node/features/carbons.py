@@ -170,8 +170,6 @@ class Carbons:
             if session is not None:
                 session.deliver(wrapper.copy(to=full))
 
-    # Who else says that he copies
-
 
 def is_conversation(message: Stanza, way: str) -> bool:
     """§6.1 for all but errors: whether it is an instant message that is for all devices."""

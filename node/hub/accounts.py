@@ -191,13 +191,13 @@ class Accounts:
             await committed
         finally:
             self._marks.pop(name, None)
+            if self._changed.pop(name, None):  # first: nobody could log in for good, if the disk could not be read
+                self.changes += 1
+                _keep(self._changed, name, self.changes, CHANGES_KEPT)
             if self._database.read("SELECT 1 FROM users WHERE localpart = ?", (name,)):
                 self._names.add(name)
             else:
                 self._names.discard(name)
-            if self._changed.pop(name, None):
-                self.changes += 1
-                _keep(self._changed, name, self.changes, CHANGES_KEPT)
 
     def _trace(self, localpart: str) -> bytes:
         return hmac.digest(self._secret, f"gone\0{localpart}".encode(), "sha256")

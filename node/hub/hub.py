@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hobnode")
 
 ANSWER_DEADLINE = 30  # seconds for a handler that waits; a board has 5, a peer 10, a slow card a few
+LAST_ANSWERS = 2  # seconds for what is being answered when the node stops; systemd waits 90, people less
 ASK_DEADLINE = 10  # seconds for somebody else's answer to our question
 
 Answer = Stanza | None
@@ -334,7 +335,7 @@ class Hub:
         """Lets what is being answered come to its end, for a moment."""
         self.tell("stopping")
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)  # seconds; systemd waits 90, people less
+            await asyncio.wait(self._tasks, timeout=LAST_ANSWERS)
         for task in self._tasks:
             task.cancel()
 

@@ -426,7 +426,7 @@ class Connection:
         loop.remove_reader(self._fd)
         loop.remove_writer(self._fd)
         self._sock.close()
-        self._turn.closing.discard(self)
+        self._turn.closed(self)
         self._out.clear()
         self._rest = self._handshake = None
         loop.call_soon(self.owner.closed, reason)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Protocol
 
 from node.net.deadlines import Deadlines
@@ -22,18 +23,26 @@ class Writer(Protocol):
 class Turn:
     """What the connections of one loop share: who has written in this turn, and who is about to close."""
 
-    __slots__ = ("closing", "dirty", "loop")
+    __slots__ = ("_gone", "closing", "dirty", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.loop = loop
         self.dirty: list[Writer] = []
         self.closing = Deadlines(loop, GRACE, lambda connection: connection.abort())
+        self._gone = asyncio.Event()  # a connection has closed since somebody began to wait for it
+
+    def closed(self, connection: Writer) -> None:
+        """This connection has closed, whether or not it was about to."""
+        self.closing.discard(connection)
+        self._gone.set()
 
     async def goodbyes(self, timeout: float) -> None:
         """Waits until those who are closing have closed, for that many seconds at most: at the end of the node."""
-        end = self.loop.time() + timeout
-        while len(self.closing) and self.loop.time() < end:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while len(self.closing):
+                    self._gone.clear()
+                    await self._gone.wait()
         await asyncio.sleep(0)  # their owners are told in a turn of its own
 
     def flush(self) -> None:

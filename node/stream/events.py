@@ -1,14 +1,10 @@
-"""What a stream amounts to: its beginning and end, stanzas, other elements, and what is wrong with them."""
+"""What a stream amounts to: its beginning and end, stanzas, and other elements."""
 
 from node.base.element import SEPARATOR, XML, Element
 from node.base.errors import StanzaError, StreamError
 from node.base.stanza import Stanza
 
 LANG = f"{XML}{SEPARATOR}lang"  # what expat calls xml:lang
-
-_IQ_TYPES = frozenset(("get", "set", "result", "error"))
-_MESSAGE_TYPES = frozenset(("chat", "normal", "groupchat", "headline", "error"))
-_PRESENCE_TYPES = frozenset(("unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"))
 
 
 class Opening:
@@ -42,23 +38,3 @@ class Refused:
 
 
 Event = Opening | Stanza | Refused | Element | Closing | StreamError
-
-
-def fault_of(stanza: Stanza) -> StanzaError | None:
-    """What RFC 6120 §8.1-8.2 and RFC 6121 §4.7.1 say that this stanza must not be."""
-    if stanza.name == "message":
-        if stanza.type not in _MESSAGE_TYPES:
-            stanza.type = None  # RFC 6121 §5.2.2: a type that is not understood is `normal`
-        return None
-    if stanza.name == "presence":
-        if stanza.type is not None and stanza.type not in _PRESENCE_TYPES:
-            return StanzaError("bad-request", "an unknown type of presence")
-        return None
-    if stanza.id is None:
-        return StanzaError("bad-request", "an iq needs an id")
-    if stanza.type not in _IQ_TYPES:
-        return StanzaError("bad-request", "an iq is get, set, result or error")
-    count = len(stanza.kinds)
-    if (count != 1 and stanza.type in ("get", "set")) or (count > 1 and stanza.type == "result"):
-        return StanzaError("bad-request", "an iq asks one thing")
-    return None

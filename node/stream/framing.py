@@ -15,13 +15,13 @@ boundary too; it may have served another stream, of which a boundary leaves noth
 import re
 from functools import lru_cache
 from xml.parsers import expat
-from xml.parsers.expat import errors as expat_errors
 
-from node.base.element import SEPARATOR, STREAMS, E, escape_attribute, read
+from node.base.element import SEPARATOR, STREAMS, escape_attribute, read
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import JidError, parse
 from node.base.stanza import ANYWHERE, CLIENT, NEVER, SAME_NAMESPACE, SERVER, Stanza
-from node.stream.events import LANG, Closing, Event, Opening, Refused, fault_of
+from node.stream.events import LANG, Closing, Event, Opening, Refused
+from node.stream.faults import as_stream_error, fault_of, restricted, too_big
 
 BEFORE_LOGIN_LIMIT = 10_000  # bytes of an element; RFC 6120 §13.12 forbids less, a stranger needs no more
 CLIENT_LIMIT = 256 * 1024  # bytes; an avatar or a large form fits, and a Pi can hold a hundred at a time
@@ -42,13 +42,6 @@ _STREAM_ROOT = f"{STREAMS}{SEPARATOR}stream"
 _is_uri = re.compile(r"[!#-;=?-\[\]_a-z~]+\Z").match
 # A tag that expat has already accepted; possessive, so that 8 KiB of white space in it cost nothing.
 _TAG = re.compile(rb"<([^\s>/\"']++)(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
-
-_CONDITIONS = {
-    expat_errors.codes[expat_errors.XML_ERROR_UNDEFINED_ENTITY]: "restricted-xml",
-    expat_errors.codes[expat_errors.XML_ERROR_UNBOUND_PREFIX]: "bad-namespace-prefix",
-    expat_errors.codes[expat_errors.XML_ERROR_UNKNOWN_ENCODING]: "unsupported-encoding",
-    expat_errors.codes[expat_errors.XML_ERROR_INCORRECT_ENCODING]: "unsupported-encoding",
-}
 
 _CONTENT = (CLIENT, SERVER)
 
@@ -82,7 +75,7 @@ class Framing:
         try:
             done = clean = reader.read(data)
         except (StreamError, expat.ExpatError) as error:
-            reader.events.append(error if isinstance(error, StreamError) else _as_stream_error(error, reader.buffer))
+            reader.events.append(error if isinstance(error, StreamError) else as_stream_error(error, reader.buffer))
             done, clean = True, False
         events = reader.events
         reader.events = []
@@ -393,22 +386,3 @@ class _Reader:
 def _client_kind(kind: str) -> str:
     ns, separator, name = kind.rpartition(SEPARATOR)
     return f"{CLIENT}{separator}{name}" if ns == SERVER else kind
-
-
-def _as_stream_error(error: expat.ExpatError, data: bytes | bytearray) -> StreamError:
-    if b"<!DOCTYPE" in data:  # after the header expat finds it merely misplaced
-        return restricted_xml()
-    return StreamError(_CONDITIONS.get(error.code, "not-well-formed"), expat.ErrorString(error.code))
-
-
-def restricted(*_what: object) -> None:
-    raise restricted_xml()
-
-
-def restricted_xml() -> StreamError:
-    return StreamError("restricted-xml", "comments, processing instructions and document types have no place here")
-
-
-def too_big(limit: int) -> StreamError:
-    extra = E("stanza-too-big", "urn:xmpp:errors")
-    return StreamError("policy-violation", f"more than {limit} bytes in one piece", extra=extra)

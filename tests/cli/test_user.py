@@ -1,7 +1,9 @@
 """hobnode user: the same answers from a node that serves and from its files."""
 
 import re
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -154,6 +156,19 @@ def test_what_is_kept_for_an_account_goes_with_it_while_no_node_runs_too(types, 
     forgotten.clear()  # what a thing of that name had left behind
     types("user", "remove", "ann@home.example", "--config", home)
     assert forgotten == ["ann@home.example"]
+
+
+def test_what_was_kept_of_the_sessions_of_an_account_goes_with_it_while_no_node_runs(types, home):
+    types("user", "add", "ann@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    types("user", "add", "bob@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    with closing(sqlite3.connect(load(home).data / "accounts.db")) as accounts:
+        for name in ("ann", "bob"):
+            words = f'{{"jid": "{name}@home.example/phone"}}'.encode()
+            accounts.execute("INSERT INTO sessions VALUES (?, ?, 0, 0, 0, 0)", (name, words))
+        accounts.commit()
+    types("user", "remove", "ann@home.example", "--config", home)
+    with closing(sqlite3.connect(load(home).data / "accounts.db")) as accounts:
+        assert accounts.execute("SELECT id FROM sessions").fetchall() == [("bob",)]
 
 
 def test_root_writes_as_the_user_whose_directory_it_is(types, home, monkeypatch):

@@ -354,3 +354,17 @@ def test_a_client_that_acks_gets_no_ping_and_its_ack_lets_the_messages_go(romeo,
     for callback in callbacks * 2:
         callback()
     assert waiting(hub, run) == []
+
+
+def test_a_client_does_not_suffer_when_what_it_has_acked_cannot_be_deleted(romeo, away, person, hub, monkeypatch):
+    romeo.says(f"<message to='{away}'>{BODY}</message>")
+    juliet, callbacks = person("juliet@hub.local/1"), []
+    juliet.when_acked = lambda callback: callbacks.append(callback) or True
+    juliet.says("<presence/>")
+    monkeypatch.setattr("node.hub.database.LIMIT", 0)  # the disk does not keep up
+    callbacks[0]()  # its session would end with what this raises
+    monkeypatch.undo()
+    assert hub.need("offline").box(juliet.jid.bare).messages == [0, 0]
+    assert len(messages(juliet.heard)) == 1
+    juliet.says("<presence/>")
+    assert messages(juliet.heard) == []

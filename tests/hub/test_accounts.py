@@ -11,6 +11,7 @@ from node.hub import store as store_module
 from node.hub.accounts import AccountError, Accounts, Attempts
 from node.hub.store import Store, StoreError
 from node.stream.sasl import derive
+from tests.conftest import until
 
 HOST = "hub.local"
 
@@ -483,9 +484,34 @@ def test_A15_a_change_that_nobody_waits_for_counts_as_well(tmp_path):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        while accounts.changed_since("ann", accounts.changes):
-            await asyncio.sleep(0.001)
+        await until(lambda: not accounts.changed_since("ann", accounts.changes))
         assert accounts.changed_since("ann", began)
+        assert await accounts.check("ann", "battery staple")
+
+    run(test, tmp_path)
+
+
+def test_a_disk_that_cannot_be_read_after_a_change_locks_nobody_out_for_good(tmp_path, monkeypatch):
+    async def test(accounts):
+        await accounts.create("ann", "correct horse")
+        began = accounts.changes
+
+        def unreadable(sql, args):
+            raise StoreError("accounts.db: the disk reports an error")
+
+        derive_all = accounts._derive_all
+
+        async def derived(password):
+            values = await derive_all(password)
+            monkeypatch.setattr(accounts._database, "read", unreadable)
+            return values
+
+        monkeypatch.setattr(accounts, "_derive_all", derived)
+        with pytest.raises(StoreError):
+            await accounts.set_password("ann", "battery staple")
+        monkeypatch.undo()
+        assert accounts.changed_since("ann", began)
+        assert not accounts.changed_since("ann", accounts.changes)
         assert await accounts.check("ann", "battery staple")
 
     run(test, tmp_path)

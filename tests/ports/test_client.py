@@ -13,6 +13,7 @@ import pytest
 from node.base.jid import parse
 from node.hub import store
 from node.net.tls import end_point
+from node.ports import limits
 from node.ports.administration import requests
 from node.ports.client.binding import RESOURCES_LIMIT
 from tests.ports.talker import OPEN, SASL, STARTTLS, STREAM, Talker, b64, in_session, in_tls, plain, trusting
@@ -464,8 +465,10 @@ def test_at_shutdown_everybody_hears_it(connect, run, port):
     run(talk())
 
 
-@pytest.mark.parametrize("rate", [2000])
-def test_L13_who_sends_too_fast_waits_and_loses_nothing(connect, run, port):
+@pytest.mark.parametrize("rate", [20_000])
+def test_L13_who_sends_too_fast_waits_and_loses_nothing(connect, run, port, monkeypatch):
+    monkeypatch.setattr(limits, "BURST", 1)
+
     async def talk():
         ann = await in_session(connect)
         sent = 0

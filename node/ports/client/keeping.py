@@ -272,7 +272,7 @@ class Management:
         """The line is cut."""
         sessions = self.sessions
         sessions.quiet.discard(self)
-        self.sessions.spare(self)
+        sessions.spare(self)
         self._asking = True
         self.since = sessions.loop.time()
         self.sent.on_line = len(self.sent.queue)
@@ -289,7 +289,7 @@ class Management:
         """There is a line again, on which the client has said this h: what it has not acked is sent again (§5)."""
         sessions = self.sessions
         sessions.asleep(self.seconds).discard(self)
-        self.sessions.spare(self)
+        sessions.spare(self)
         self._take(self.sent.more(h))
         if self.page is not None:  # <resumed/> has told an h, too
             self.page.handled(self.handled.count, self.handled.note)
@@ -341,7 +341,7 @@ class Management:
         """The session has ended: what it has not acked goes another way (D4)."""
         sessions = self.sessions
         sessions.quiet.discard(self)
-        self.sessions.spare(self)
+        sessions.spare(self)
         if self.id:
             sessions.asleep(self.seconds).discard(self)
             del sessions.by_id[self.id]

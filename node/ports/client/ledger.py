@@ -80,6 +80,7 @@ class Ledger:
         self._free: list[int] = []
         self._pages = 0
         self._trouble = False
+        self._closed = False
         self._read()
 
     def page(self, id: str, handled: int, row: int, count: int, sent_row: int) -> "Page":
@@ -97,6 +98,8 @@ class Ledger:
         self._free.append(number)
 
     def write(self, at: int, data: bytes) -> None:
+        if self._closed:  # or another file would take the place of this one
+            return
         try:
             os.pwrite(self._open(), data, at)
         except OSError as error:
@@ -105,6 +108,7 @@ class Ledger:
             self._trouble = True
 
     def close(self) -> None:
+        self._closed = True
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

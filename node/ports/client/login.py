@@ -224,7 +224,7 @@ def neighbourhood(client: "Client") -> str:
 
 
 def wait(client: "Client", work: Awaitable[Outcome], go_on: "Callable[[Client, Outcome], object]") -> None:
-    """The client has nothing to say until the work is done; then `go_on` is the next step of the login."""
+    """The client has nothing to say until the work is done; then `go_on` is its next step. None, if it has left."""
     client.expect = judging
     client.port.hub.spawn(_wait(client, work, go_on), "login")
 
@@ -237,7 +237,7 @@ async def _wait(client: "Client", work: Awaitable[Outcome], go_on: "Callable[[Cl
         step = partial(refuse, client, sasl.SaslFailure("temporary-auth-failure", str(error)))
     except StreamError as error:
         step = partial(client.close, error)
-    if client.expect is judging:  # otherwise it has left meanwhile
+    if client.expect is judging and client.is_on_line:  # otherwise it has left meanwhile
         client.expect = before_login
         attempt(client, step)
 

@@ -17,6 +17,7 @@ from asyncio import Event as Bell
 from asyncio import sleep, timeout
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from node.base.element import E, Element
@@ -28,13 +29,12 @@ from node.net.deadlines import Deadlines
 from node.ports.client.binding import before_bind, check_login
 from node.ports.client.keeping import FULL, LAST_WORDS, NS, QUIET, Management, leaving, managed
 from node.ports.client.ledger import Found, Ledger
-from node.ports.client.login import ended
+from node.ports.client.login import wait
 from node.ports.client.recovery import recover
 from node.ports.client.saved import Saved
 from node.ports.client.session import Client
 from node.ports.client.unacked import pass_on, together
 from node.stream.acks import WRAP, Unacked
-from node.stream.events import Event
 
 if TYPE_CHECKING:
     from node.ports.client import ClientPort
@@ -133,7 +133,10 @@ class Sessions:
         for client in list(self.by_id.values()):
             if client.management is not None:
                 self.saved.keep(client, client.management)
-        self.ledger.forget()
+        with suppress(TimeoutError, StoreError):  # what the ledger says is better than nothing
+            async with timeout(LAST_WORDS):
+                await self.port.hub.store.accounts.committed()
+            self.ledger.forget()
 
     def close(self) -> None:
         for deadlines in (self.quiet, self.full, *self._asleep.values()):
@@ -230,23 +233,11 @@ def go_on(client: Client, session: Client, element: Element) -> None:
 
 
 def _resume(client: Client, element: Element) -> None:
-    client.expect = _resuming
-    client.port.hub.spawn(_try_resuming(client, element), "resumption")
+    wait(client, resume(client, element), partial(_resumed, element))
 
 
-def _resuming(client: Client, event: Event) -> None:
-    if not ended(client, event):
-        raise StreamError("policy-violation", "wait for the answer")
-
-
-async def _try_resuming(client: Client, element: Element) -> None:
-    try:
-        answer, session = await resume(client, element)
-    except StreamError as error:
-        client.close(error)
-        return
-    if client.expect is not _resuming or not client.is_on_line:
-        return
+def _resumed(element: Element, client: Client, outcome: tuple[Element, Client | None]) -> None:
+    answer, session = outcome
     client.send(answer)
     if session is None:
         client.expect = before_bind

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from node.base.jid import Jid, parse
 from node.base.stored import pack, unpack
-from node.hub.database import Statement
+from node.hub.database import Database, Statement
+from node.hub.hub import Hub
 from node.hub.store import StoreError
 from node.ports.client.keeping import Management
 from node.ports.client.ledger import Found, key_of
@@ -38,16 +39,29 @@ CREATE TABLE session_stanzas (
 """
 _KEEP = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)"
 _KEEP_STANZA = "INSERT OR REPLACE INTO session_stanzas VALUES (?, ?, ?, ?, ?)"
+_FORGET = "DELETE FROM sessions WHERE id = ?", "DELETE FROM session_stanzas WHERE session = ?"
 _STANZAS = "SELECT stanza, stamp, note FROM session_stanzas WHERE session = ? ORDER BY number"
+
+
+def setup(hub: Hub) -> None:
+    """The tables. What is in them goes with its account, also when that is removed while no node runs."""
+    hub.store.accounts.schema("sessions", SCHEMA)
+    hub.on("removed", partial(_forget, hub.store.accounts))
+
+
+def _forget(database: Database, owner: Jid) -> None:
+    for id, words in database.read("SELECT id, words FROM sessions"):
+        if parse(json.loads(words)["jid"]).bare == owner:
+            database.write_all((statement, (id,)) for statement in _FORGET)
 
 
 class Saved:
     """What is kept of the sessions."""
 
     def __init__(self, port: "ClientPort"):
+        setup(port.hub)
         self._port = port
         self._database = port.hub.store.accounts
-        self._database.schema("sessions", SCHEMA)
         self._changed: dict[Client, None] = {}
         port.hub.on("changed", self._note)
 
@@ -92,12 +106,12 @@ class Saved:
         sent = management.sent
         first = min((entry.note for entry in sent.queue if entry.note), default=self._port.managed.archive.newest + 1)
         counters = (management.handled.count, sent.acked, sent.on_line, first - 1)
-        statements: list[Statement] = [(_KEEP, (management.id, self._words(client, management), *counters))]
-        statements += [
-            (_KEEP_STANZA, (management.id, number, pack(stanza), stamp, note))
-            for number, (stanza, _, stamp, note) in enumerate(sent.queue)
-        ]
         try:
+            statements: list[Statement] = [(_KEEP, (management.id, self._words(client, management), *counters))]
+            statements += [
+                (_KEEP_STANZA, (management.id, number, pack(stanza), stamp, note))
+                for number, (stanza, _, stamp, note) in enumerate(sent.queue)
+            ]
             self._database.write_all(statements)
         except StoreError as error:
             log.warning("%s will have to log in anew: %s", client.jid, error)

@@ -12,12 +12,13 @@ from tests.ports.talker import trusting
 
 
 @pytest.fixture
-def modern(port):
+def modern(port, visitors):
     """`await modern(user)` is a client of today, on a line that was TLS from the first byte."""
     listener = port.listen("127.0.0.1", 0, direct_tls=True)
 
     async def modern(user="ann", agent=PHONE, sender=None, opens=True):
         client = Modern(*await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting()))
+        visitors.append(client)
         client.user, client.agent = user, agent
         if opens:
             await client.opens(sender)

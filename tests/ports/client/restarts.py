@@ -13,7 +13,7 @@ from node.net.turn import Turn
 from node.ports.client import ClientPort
 from node.ports.limits import Options
 from tests.conftest import HOST
-from tests.ports.talker import Talker
+from tests.ports.talker import DEADLINE, Talker
 
 
 @asynccontextmanager
@@ -25,8 +25,11 @@ async def started(loop, folder, config, files):
     port = ClientPort(hub, Options(0), Identity(*files), Turn(loop))
     listener = port.listen("127.0.0.1", 0, direct_tls=False)
 
+    visitors = []
+
     async def connect():
-        return Talker(*await asyncio.open_connection("127.0.0.1", listener.port))
+        visitors.append(Talker(*await asyncio.open_connection("127.0.0.1", listener.port)))
+        return visitors[-1]
 
     hub.port = port  # for the tests
     try:
@@ -34,5 +37,7 @@ async def started(loop, folder, config, files):
     finally:
         await hub.stop()
         port.close()
-        await port.turn.goodbyes(0.05)
+        for visitor in visitors:
+            visitor.writer.close()
+        await port.turn.goodbyes(DEADLINE)
         store.close()

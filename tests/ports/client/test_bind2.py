@@ -1,14 +1,14 @@
 """XEP-0386: a resource with all that belongs to it in one step, and XEP-0198's resumption in the same breath."""
 
-import asyncio
 import re
 
 import pytest
 
 from node.base.jid import parse
-from node.ports.client import csi
+from node.ports.client import csi, management
 from node.ports.client.binding import RESOURCES_LIMIT
 from node.ports.client.management import NS as SM
+from tests.conftest import until
 from tests.ports.client.modern import (
     BIND,
     LAPTOP,
@@ -301,9 +301,7 @@ def test_a_stream_is_resumed_and_the_resource_not_asked_for(modern, run, hub, bo
         ann.says("<presence/>")
         await ann.pings()
         ann.writer.transport.abort()
-        async with asyncio.timeout(5):
-            while not hub.sessions[ANN][parse(jid)].is_asleep:
-                await asyncio.sleep(0.01)
+        await until(lambda: hub.sessions[ANN][parse(jid)].is_asleep)
         bob.says(MESSAGE.format("", "m", "while you were away"))
         again = await modern()
         success = await again.logs_in_by_password(resume(id, 1), wants_resource("y", CARBONS_ON))
@@ -343,6 +341,30 @@ def test_a_resumption_that_fails_without_a_resource_leaves_it_to_be_bound(modern
         success = await is_in(ann, resume("some-long-sm-id"))
         assert says_who(success) == "ann@hub.local" and child(success, "failed", SM) is not None
         assert "xmpp-bind" in ann.after
+
+    run(talk())
+
+
+def test_a_session_does_not_go_on_with_a_line_that_has_broken_in_this_very_moment(modern, run, hub, port, monkeypatch):
+    async def talk():
+        ann = await modern()
+        success = await is_in(ann, wants_resource("x", SM_ON))
+        jid, id = parse(says_who(success)), child(bound_of(success), "enabled", SM).get("id")
+        session = hub.sessions[ANN][jid]
+
+        async def found_too_late(client, element):
+            try:
+                return await resume_it(client, element)
+            finally:
+                client.connection.abort()
+
+        resume_it = management.resume
+        monkeypatch.setattr(management, "resume", found_too_late)
+        again = await modern()
+        again.authenticates("PLAIN", "\0ann\0secret", resume(id))
+        await again.is_hung_up_on()
+        await until(lambda: len(port.connected) == 0)
+        assert session.is_asleep and hub.sessions[ANN] == {jid: session}
 
     run(talk())
 

@@ -1,13 +1,13 @@
 """Who is silent for long is asked, and who does not answer has no line."""
 
-import asyncio
 import re
 
 import pytest
 
 from node.base.jid import parse
 from node.ports.client import idle
-from tests.ports.client.test_management import PHONE, PING, R, a, enabled, resumes, session, until
+from tests.conftest import until
+from tests.ports.client.test_management import PHONE, PING, R, a, enabled, resumes, session
 from tests.ports.talker import in_session
 
 BOB = parse("bob@hub.local/phone")
@@ -74,13 +74,14 @@ def test_who_does_not_answer_is_hung_up_on(connect, run, hub, port, watched, mon
 
 
 def test_one_that_acks_is_asked_for_an_ack_and_its_session_outlives_the_line(
-    connect, run, hub, port, watched, monkeypatch
+    connect, run, hub, port, watched, monkeypatch, later
 ):
-    monkeypatch.setattr(port.idle._asked, "_seconds", 0.05)
+    monkeypatch.setattr(port.idle._asked, "_seconds", 1)
 
     async def talk():
         ann, id = await enabled(connect)
         watched(session(hub))
+        later(1)
         heard = await ann.is_hung_up_on()
         assert heard.startswith(R) and "<connection-timeout" in heard
         assert session(hub).is_asleep
@@ -90,7 +91,9 @@ def test_one_that_acks_is_asked_for_an_ack_and_its_session_outlives_the_line(
         await ann.hears(re.escape(R))
         ann.says(a(0) + PING)
         await ann.hears("id='p'/>")
-        await asyncio.sleep(0.1)
+        later(2)
+        ann.says(PING)
+        await ann.hears("id='p'/>")
         assert not session(hub).is_asleep
 
     run(talk())

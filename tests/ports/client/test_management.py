@@ -12,6 +12,7 @@ from node.ports.client import keeping, management
 from node.ports.client.binding import RESOURCES_LIMIT
 from node.ports.client.session import Client
 from node.stream.acks import WRAP
+from tests.conftest import until
 from tests.ports.talker import in_session
 
 NS = management.NS
@@ -54,12 +55,6 @@ async def falls_asleep(hub, talker, jid=PHONE):
     """The line is cut, and the node has seen it."""
     talker.writer.transport.abort()
     await until(lambda: session(hub, jid).is_asleep)
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def session(hub, jid=PHONE) -> Client:
@@ -313,19 +308,22 @@ def test_a_client_is_asked_after_so_many_and_not_again_before_it_answers(connect
     run(talk())
 
 
-def test_a_client_is_asked_a_while_after_the_last_and_one_who_acks_nothing_not_for_ever(connect, run, port, hub):
+def test_a_client_is_asked_a_while_after_the_last_and_one_who_acks_nothing_not_for_ever(connect, run, port, hub, later):
     async def talk():
-        port.managed.quiet._seconds = 0.05
+        port.managed.quiet._seconds = 1
         ann, _ = await enabled(connect)
         bob = await in_session(connect, "bob")
         bob.says(chat(1))
-        heard = await ann.hears(re.escape(R))
-        assert "id='m1'" in heard
-        ann.says(a(0) + PING)
-        await ann.hears("id='p'/>")
-        await asyncio.sleep(0.12)
-        assert ann.heard == "" and len(port.managed.quiet) == 0
+        await ann.hears("id='m1'.*</message>")
+        later(1)
+        await ann.hears(re.escape(R))
+        ann.says(a(0))
+        await until(lambda: not session(hub).management._asked)
+        assert len(port.managed.quiet) == 0
+        later(1)
         bob.says(chat(2))
+        assert R not in await ann.hears("id='m2'.*</message>")
+        later(1)
         await ann.hears(re.escape(R))
 
     run(talk())
@@ -363,17 +361,19 @@ def test_L8_a_client_that_reads_and_does_not_ack_is_asked_and_then_ended(connect
     run(talk())
 
 
-def test_L8_one_that_acks_in_time_goes_on(connect, run, hub, port, monkeypatch):
+def test_L8_one_that_acks_in_time_goes_on(connect, run, hub, port, monkeypatch, later):
     monkeypatch.setattr(keeping, "COUNT_LIMIT", 30)
-    port.managed.full._seconds = 0.1
+    port.managed.full._seconds = 1
 
     async def talk():
         ann, _ = await enabled(connect)
         bob = await in_session(connect, "bob")
         bob.says("".join(chat(number) for number in range(40)))
         await ann.hears("id='m39'.*</message>")
-        ann.says(a(40))
-        await asyncio.sleep(0.15)
+        later(0.9)
+        ann.says(a(40) + PING)
+        await ann.hears("id='p'/>")
+        later(1)
         ann.says(PING)
         await ann.hears("id='p'/>")
 
@@ -496,7 +496,7 @@ def test_resumed_waits_for_what_is_being_done(connect, run, hub):
         await falls_asleep(hub, ann)
         waiting = asyncio.ensure_future(resumes(connect, id, 1))
         await until(lambda: session(hub).management.attempt is not None)
-        await asyncio.sleep(0.02)
+        await in_session(connect, "bob")  # so long a time later
         assert not waiting.done()
         done.set()
         ann, answer = await waiting
@@ -511,9 +511,10 @@ def test_when_it_takes_too_long_the_client_hears_what_is_handled_and_binds_anew(
 
     async def talk():
         ann, id = await enabled(connect)
+        done = asyncio.Event()
 
         async def slow(iq, origin):
-            await asyncio.sleep(0.5)
+            await done.wait()
             return iq.reply()
 
         hub.on_iq("get", "slow", "urn:slow", slow)
@@ -523,6 +524,7 @@ def test_when_it_takes_too_long_the_client_hears_what_is_handled_and_binds_anew(
         ann, answer = await resumes(connect, id, 1)
         assert f"<failed xmlns='{NS}' h='1'><resource-constraint" in answer
         assert "<jid>" in await ann.binds("other")
+        done.set()
 
     run(talk())
 

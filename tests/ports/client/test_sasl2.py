@@ -11,6 +11,7 @@ from node.hub.store import StoreError
 from node.ports.client import LOGIN_DEADLINE, Client
 from node.stream import token
 from node.stream.framing import BEFORE_LOGIN_LIMIT, CLIENT_LIMIT
+from tests.conftest import until
 from tests.ports.client.modern import (
     BIND,
     FAST,
@@ -144,7 +145,8 @@ def test_a_login_without_a_new_stream_and_then_a_resource_as_ever(modern, run):
         assert f"<max-bytes>{CLIENT_LIMIT}</max-bytes>" in heard
         ann.says(" ")
         await ann.writer.drain()
-        await asyncio.sleep(0.01)  # so that it comes alone
+        for _ in range(3):  # turns of the loop, so that it comes alone
+            await asyncio.sleep(0)
         ann.says(OLD_BIND.format("<resource>phone</resource>"))
         assert "<jid>ann@hub.local/phone</jid>" in await ann.hears("</iq>")
         await ann.pings()
@@ -403,17 +405,16 @@ def test_who_leaves_in_the_middle_leaves_nothing(modern, run, port):
         await offered(ann)
         ann.says("</stream:stream>")
         assert await ann.is_hung_up_on() == "</stream:stream>"
-        async with asyncio.timeout(5):
-            while port.connected:
-                await asyncio.sleep(0.01)
+        await until(lambda: not port.connected)
 
     run(talk())
 
 
 def test_who_leaves_while_the_password_is_checked_gets_no_session(modern, run, hub, port, monkeypatch):
-    check, go_on = hub.accounts.check, asyncio.Event()
+    check, checking, go_on = hub.accounts.check, asyncio.Event(), asyncio.Event()
 
     async def slow(user, password):
+        checking.set()
         await go_on.wait()
         return await check(user, password)
 
@@ -422,11 +423,9 @@ def test_who_leaves_while_the_password_is_checked_gets_no_session(modern, run, h
     async def talk():
         ann = await modern()
         ann.authenticates("PLAIN", "\0ann\0secret", wants_resource())
-        await asyncio.sleep(0.02)
+        await checking.wait()
         ann.writer.transport.abort()
-        async with asyncio.timeout(5):
-            while port.connected:
-                await asyncio.sleep(0.01)
+        await until(lambda: not port.connected)
         go_on.set()
         while hub._tasks:
             await asyncio.wait(set(hub._tasks))

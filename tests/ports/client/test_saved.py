@@ -2,10 +2,15 @@
 
 import asyncio
 import re
+import threading
 
 import pytest
 
 from node.base.jid import parse
+from node.base.path import Path
+from node.ports.administration import requests
+from node.ports.client.ledger import NAME, Ledger
+from tests.conftest import until
 from tests.ports.client.test_management import (
     PHONE,
     PING,
@@ -212,12 +217,14 @@ def bob_says(xml):
     return stanzas
 
 
-def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port, again):
+def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port, again, monkeypatch):
+    monkeypatch.setattr("node.hub.hub.LAST_ANSWERS", 0.01)
+
     async def talk():
         ann, id = await enabled(connect)
 
         async def slow(iq, origin):
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
         hub.on_iq("get", "slow", "urn:slow", slow)
         ann.says(chat(1, "bob@hub.local") + "<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>" + PING)
@@ -225,7 +232,7 @@ def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port,
         leaving = port.leave
 
         async def leave():
-            await asyncio.sleep(0.02)  # what was given up has come to its end
+            await until(lambda: not hub._tasks)  # what was given up has come to its end
             await leaving()
 
         port.leave = leave
@@ -362,3 +369,75 @@ def test_a_disk_that_keeps_nothing_does_not_keep_anybody_from_leaving(connect, r
         assert "<system-shutdown" in await ann.is_hung_up_on()
 
     run(talk())
+
+
+@pytest.mark.parametrize("disk", ["slow", "full"])
+def test_what_survives_a_kill_is_kept_until_what_survives_the_end_is_on_disk(
+    connect, run, hub, port, monkeypatch, tmp_path, disk
+):
+    from tests.features.test_offline import full_disk
+
+    there = []
+
+    async def talk():
+        await enabled(connect)
+        await hub.store.accounts.committed()
+
+        def commit(connection):
+            there.append((tmp_path / NAME).exists())
+            if disk == "full":
+                full_disk(connection)
+            else:
+                connection.execute("COMMIT")
+
+        monkeypatch.setattr("node.hub.store.commit", commit)
+        await port.leave()
+        assert set(there) == {True} and (tmp_path / NAME).exists() == (disk == "full")
+
+    run(talk())
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody_from_leaving(connect, run, hub, port, monkeypatch, tmp_path):
+    disk = threading.Event()
+
+    async def talk():
+        ann, _ = await enabled(connect)
+        await hub.store.accounts.committed()
+        monkeypatch.setattr("node.hub.store.commit", lambda connection: disk.wait() and connection.execute("COMMIT"))
+        for module in ("management", "keeping"):
+            monkeypatch.setattr(f"node.ports.client.{module}.LAST_WORDS", 0.05)
+        try:
+            await port.leave()
+            assert "<system-shutdown" in await ann.is_hung_up_on()
+            assert (tmp_path / NAME).exists()
+        finally:
+            disk.set()
+
+    run(talk())
+
+
+def test_what_is_kept_of_sessions_goes_with_their_account(connect, run, hub, port):
+    async def talk():
+        ann, _ = await enabled(connect)
+        bob, _ = await enabled(connect, "bob")
+        bob.says(chat(1, "bob@hub.local/phone") + chat(1) + PING)
+        await bob.hears("id='p'/>")
+        await port.leave()
+        await hub.store.accounts.committed()
+        assert rows(hub) == [2, 3]  # and the answer to his ping
+        await requests(hub)["user-remove"]({"name": "bob"})
+        assert rows(hub) == [1, 1]
+
+    run(talk())
+
+
+@pytest.mark.parametrize("end", [Ledger.close, Ledger.forget])
+def test_what_is_settled_after_the_end_does_not_make_another_ledger(tmp_path, end):
+    file = tmp_path / NAME
+    ledger = Ledger(Path(tmp_path))
+    page = ledger.page("id", 0, 0, 0, 0)
+    page.describe(b"whose it is")
+    written = file.read_bytes()
+    end(ledger)
+    page.handled(1, 1)
+    assert not file.exists() if end is Ledger.forget else file.read_bytes() == written

@@ -17,13 +17,14 @@ from node.net.tls import Identity
 from node.net.turn import Turn
 from node.ports.dialback import Secret
 from node.ports.link import Links, Options, Peer, way
+from tests.ports import talker
+from tests.ports.talker import STARTTLS, HungUp
 
 DEADLINE = 5  # seconds that anything here may take
 STREAM = (
     "<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback'"
     " xmlns:stream='http://etherx.jabber.org/streams' version='1.0'"
 )
-STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 PROCEED = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 HOME, CABIN = "home.example", "cabin.example"
 
@@ -110,43 +111,10 @@ class Ear:
         return self.stanzas.popleft()
 
 
-class HungUp(AssertionError):
-    """The other side has ended the connection, and not said what was waited for."""
+class Talker(talker.Talker):
+    """Somebody at the other end of a line between servers, who speaks bytes."""
 
-
-class Talker:
-    """Somebody at the other end of a line, who speaks bytes."""
-
-    def __init__(self, reader, writer):
-        self.reader = reader
-        self.writer = writer
-        self.heard = ""
-        self.id = ""
-
-    def says(self, text):
-        self.writer.write(text.encode())
-
-    async def hears(self, pattern):
-        """Waits until that was said, and takes everything up to its end."""
-        async with asyncio.timeout(DEADLINE):
-            while not (found := re.search(pattern, self.heard)):
-                data = await self.reader.read(65536)
-                if not data:
-                    raise HungUp(f"heard {self.heard!r} instead of {pattern!r}")
-                self.heard += data.decode()
-        before, self.heard = self.heard[: found.end()], self.heard[found.end() :]
-        return before
-
-    async def is_hung_up_on(self):
-        """Waits for the end; everything that was said until then."""
-        async with asyncio.timeout(DEADLINE):
-            try:
-                while data := await self.reader.read(65536):
-                    self.heard += data.decode()
-            except (ConnectionError, ssl.SSLError):
-                pass
-        self.writer.close()
-        return self.heard
+    id = ""  # of the stream, as the node has named it
 
     # As one who opens a link to a node
 
@@ -155,11 +123,6 @@ class Talker:
         features = await self.hears("</stream:features>")
         self.id = re.search(r" id='([0-9a-f]{32})'", features)[1]
         return features
-
-    async def starts_tls(self):
-        self.says(STARTTLS)
-        await self.hears(PROCEED)
-        await self.writer.start_tls(trusting())
 
     async def opens_securely(self, domain=CABIN):
         await self.opens(domain)
@@ -193,20 +156,6 @@ class Talker:
         self.says(f"<db:result from='{CABIN}' to='{HOME}' type='valid'/>")
 
 
-async def until(condition):
-    """Waits for what nobody tells."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
-def trusting():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class World:
     """Nodes and other servers, known to each other by a directory."""
 
@@ -236,10 +185,10 @@ class World:
         talks = []
 
         async def serve(reader, writer):
-            talker = Talker(reader, writer)
+            visitor = Talker(reader, writer)
             talks.append(asyncio.current_task())
             with contextlib.suppress(HungUp, ConnectionError):
-                await talk(talker)
+                await talk(visitor)
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -7,7 +7,9 @@ import pytest
 from node.base.stanza import Stanza
 from node.net import dns
 from node.ports.link import Peer, incoming
-from tests.ports.link.conftest import CABIN, HOME, PROCEED, STARTTLS, STREAM, Ear, trusting, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, PROCEED, STREAM, Ear
+from tests.ports.talker import STARTTLS, trusting
 
 MESSAGE = "<message from='ben@{}' to='ann@{}' id='m'><body>x</body></message>"
 

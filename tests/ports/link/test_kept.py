@@ -8,7 +8,8 @@ import sqlite3
 from node.base.element import E
 from node.base.stanza import CLIENT
 from node.ports.link import kept, outbox
-from tests.ports.link.conftest import CABIN, HOME, Ear, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, Ear
 
 AWAY = 1  # no port of a server
 CAME = 1_700_000_000.0

@@ -5,7 +5,8 @@ import socket
 from node.base.element import E
 from node.base.stanza import CLIENT
 from node.ports.link import TICK_SECONDS
-from tests.ports.link.conftest import CABIN, HOME, Ear, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, Ear
 
 
 def test_a_message_and_its_answer(world):

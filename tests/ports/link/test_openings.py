@@ -13,7 +13,8 @@ from node.ports.dialback import Packet
 from node.ports.link import outbox
 from node.ports.link.failure import Crowded
 from node.ports.link.openings import Openers
-from tests.ports.link.conftest import CABIN, HOME, Ear, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, Ear
 
 
 class Box:

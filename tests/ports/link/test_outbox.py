@@ -5,7 +5,8 @@ import pytest
 from node.base.element import E
 from node.base.stanza import CLIENT
 from node.ports.link import outbox
-from tests.ports.link.conftest import CABIN, HOME, Ear, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, Ear
 
 AWAY = 1  # no port of a server
 

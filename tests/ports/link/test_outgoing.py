@@ -12,7 +12,9 @@ from node.base.errors import STANZAS_NS
 from node.base.stanza import CLIENT
 from node.net import dns
 from node.ports.link import Peer, outgoing
-from tests.ports.link.conftest import CABIN, HOME, PROCEED, STARTTLS, STREAM, Ear, HungUp, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, PROCEED, STREAM, Ear
+from tests.ports.talker import STARTTLS, HungUp
 
 EXTERNAL = (
     "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>"
@@ -379,10 +381,10 @@ def test_a_server_that_does_not_read_is_waited_for(world):
             assert count < 500  # no kernel takes 25 MB
             await asyncio.sleep(0)
         go_on.set()
-        while box._waiting:  # while some wait, and there is room again, the last may not go before them
+        while before := len(box._waiting):  # while there is room again, and some wait, the last may not go before them
             ann.sends("message", to=f"ben@{CABIN}", id=str(count))
             count += 1
-            await asyncio.sleep(0.001)
+            await until(lambda before=before: len(box._waiting) < before)
         ann.sends("message", E("body", CLIENT, "the end"), to=f"ben@{CABIN}", id=str(count))
         count += 1
         await until(lambda: len(heard) == count)

@@ -3,7 +3,8 @@
 import asyncio
 
 from node.ports import link
-from tests.ports.link.conftest import CABIN, HOME, Ear, until
+from tests.conftest import until
+from tests.ports.link.conftest import CABIN, HOME, Ear
 
 LIMIT, DOMAINS = 3, 12
 
