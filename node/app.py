@@ -206,6 +206,7 @@ class Reloading:
                 for name in RELOADED:
                     self.hub.need(name).reload(fresh.options(import_module(f"node.features.{name}")))
                 await self._exchange_things(fresh)
+                self._exchange_rules(fresh)
             except (CertificateError, ConfigError, ValueError) as error:
                 log.error("not reloaded, all stays as it is: %s", error)
                 return
@@ -227,3 +228,12 @@ class Reloading:
             if make(name, hub.host) not in hub.things:
                 log.info("%s: put in", name)
                 add_thing(hub, name, configured).start()
+
+    def _exchange_rules(self, fresh: Config) -> None:
+        if fresh.rules == self.config.rules:
+            return
+        if self.config.rules:
+            self.hub.need("rules").load(fresh.rules)
+        else:  # the first ones
+            import_module("node.things.rules").setup(self.hub, fresh.rules)
+            self.hub.need("rules").far.ask()

@@ -11,7 +11,14 @@ from typing import Any
 
 from node.base.path import Path
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number",
+    bool: "true or false",
+    object: "a text, a number, true or false",
+}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 # Possessive, or a line of thirty letters without a '=' would take for ever.
 _KEY = re.compile(r"""\s*+((?:[\w-]++|"[^"]*+"|'[^']*+'|\s*\.\s*+)++)\s*=""")
@@ -92,8 +99,8 @@ def read(file: Path, text: str | None = None) -> Table:
 def build(options_class: type, table: Table, also_known=()) -> Any:
     """An instance of the dataclass. Raises ConfigError for a name or a value that does not fit.
 
-    Types: str, int, float, Decimal, bool, Path (against the file's folder), Literal, another dataclass (a
-    table), list, tuple[X, ...] and dict[str, X] of these, and each with `| None`. A ValueError of
+    Types: str, int, float, Decimal, bool, object (any of these), Path (against the file's folder), Literal, another
+    dataclass (a table), list, tuple[X, ...] and dict[str, X] of these, and each with `| None`. A ValueError of
     `__post_init__` is a complaint about the table. `also_known` are names that help to guess what was meant.
     """
     kinds = typing.get_type_hints(options_class)
@@ -145,6 +152,8 @@ def _plain(table: Table, key: str, value: Any, kind: Any, expected: str) -> Any:
     if kind is Path and isinstance(value, str):
         return (table.file.parent / os.path.expanduser(value)).absolute()
     if kind in (str, int, bool) and type(value) is kind:
+        return value
+    if kind is object and isinstance(value, str | int | bool | Decimal):
         return value
     raise table.wrong(key, expected)
 

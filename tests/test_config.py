@@ -252,7 +252,12 @@ def test_a_declaration_that_is_wrong_is_said(home, pins, declared, said):
     assert said in complaint(home, f"[thing.porch]\ndriver = 'line'\n{declared}\n")
 
 
-def test_a_word_that_means_nothing_to_the_driver_is_said(home):
+def test_a_word_that_means_nothing_to_the_driver_is_said(home, monkeypatch):
+    @dataclass
+    class Options:
+        port: str
+
+    monkeypatch.setattr("node.drivers.line.Options", Options)
     said = complaint(home, "[thing.porch]\ndriver='line'\nport='x'\n[[thing.porch.fields]]\nname='a'\nregister=3\n")
     assert said == ":5: [thing.porch]: 'register' of 'a' means nothing to the driver 'line'"
 

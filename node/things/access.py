@@ -121,6 +121,7 @@ class Access:
         self.roster = hub.need("roster")
         self.audit = hub.need("audit")
         self.grants: frozenset[Grant] = frozenset()
+        self.expected: frozenset[Jid] = frozenset()
         self.allow(options)
 
     def allow(self, options: Options) -> None:
@@ -135,6 +136,10 @@ class Access:
         """Puts these grants of owners in the place of all before."""
         self.grants = frozenset(grants)
         self._named: dict[tuple[str, str], Named] = {}  # by thing and right, made when first asked for
+
+    def expect(self, others: Iterable[Jid]) -> None:
+        """Those whom the node itself follows (bare): what they say of themselves is let in, what they ask is not."""
+        self.expected = frozenset(others)
 
     def named(self, thing: Thing, right: str) -> Named:
         """Who has a right at a thing."""
@@ -178,7 +183,11 @@ class Access:
         thing = self.hub.things.get(stanza.to.bare)
         if thing is None:
             return False
+        if stanza.name == "iq" and stanza.type in ("result", "error"):
+            return False  # nobody hears anything of it, but who has asked
         if not self.may_read(thing, stanza.sender):
+            if stanza.name != "iq" and stanza.sender.bare in self.expected:
+                return False
             if stanza.name == "presence" and stanza.type in ("subscribe", "unsubscribe"):
                 return False  # RFC 6121 §3.1.3: a request waits in silence, as it does where nobody is
             self.hub.nobody(stanza, origin)

@@ -1,0 +1,296 @@
+"""Rules: when a field of a thing, ours or of a node we know, crosses a condition, things are set and people are told.
+
+    [[rule]]
+    name = "night light"
+    thing = "porch"                       # or "porch@cabin.example"
+    field = "light"
+    below = 20
+    lasting = 60                          # seconds
+    set.hall = { lamp = true }            # or set."stove@cabin.example"
+    tell = ["ann@home.example"]
+
+A rule acts once when its condition becomes true, and again after it has been false. Setting is absolute, so to do
+it again does no harm; whatever was done, or failed, stands in the audit of the thing that was set. Two rules that
+drive each other in circles are stopped: what a rule has set is known, and no rule follows from itself. A circle
+that we cannot see, through another node or through the light of a lamp, is stopped by the number of times.
+
+A condition that is true when the node starts acts on things, for the heater must be off above 25 °C, and tells nobody.
+"""
+
+import dataclasses
+import logging
+from asyncio import TimerHandle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from node.base.element import E
+from node.base.errors import StanzaError
+from node.base.jid import Jid, JidError, make, parse
+from node.base.stanza import Stanza, new_id
+from node.hub.quota import Quota
+from node.hub.thing import RESOURCE, ControlError, Thing
+from node.things import words
+from node.things.rules.far import Far
+
+log = logging.getLogger("hobnode")
+
+NEEDS = ("audit", "access")
+
+TIMES = 20  # that one rule acts within TIMES_IN; a motion light does less, a circle does so in seconds
+TIMES_IN = 600.0  # seconds
+FOLLOWS = 10.0  # seconds in which a change of what a rule has set is the rule's doing: twice what a command may take
+ACTIONS = 16  # things of one rule: a scene; each is a task of its own for some seconds
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`[[rule]]`. One condition: `above`, `below`, `equals`, or `gone` (the thing is offline)."""
+
+    thing: str  # ours by its name, or an address
+    field: str = ""
+    name: str = ""
+    above: Decimal | None = None
+    below: Decimal | None = None
+    equals: object = None
+    gone: bool = False
+    hysteresis: Decimal = Decimal(0)  # how far the value has to come back before the rule can act again
+    lasting: float = 0.0  # seconds for which it has to hold
+    set: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)  # controls, by thing
+    tell: list[str] = dataclasses.field(default_factory=list)  # people
+    say: str = ""  # with {thing}, {field} and {value}
+
+    def __post_init__(self):
+        said = [name for name in ("above", "below", "equals") if getattr(self, name) is not None]
+        if len(said) + self.gone != 1:
+            raise ValueError("needs one condition: above, below, equals or gone")
+        if bool(self.field) == self.gone:
+            raise ValueError("needs 'field', unless the condition is 'gone'")
+        if self.lasting < 0 or self.hysteresis < 0:
+            raise ValueError("lasting and hysteresis must not be negative")
+        if not (self.set or self.tell):
+            raise ValueError("needs 'set' or 'tell'")
+        if len(self.set) > ACTIONS:
+            raise ValueError(f"can set at most {ACTIONS} things")
+        for name in (self.thing, *self.set):
+            if "@" in name:
+                checked("thing", name)
+        for address in self.tell:
+            checked("tell", address)
+        try:
+            self.say.format(thing="", field="", value="")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError("say knows {thing}, {field} and {value}") from None
+
+    @property
+    def condition(self) -> str:
+        """In words: 'light below 20'."""
+        if self.gone:
+            return "gone"
+        if self.equals is not None:
+            return f"{self.field} is {plain(self.equals)}"
+        return f"{self.field} above {self.above}" if self.above is not None else f"{self.field} below {self.below}"
+
+    def holds(self, value: str, was: bool) -> bool:
+        """Whether the condition is true for a value; `was`: it was true before, and hysteresis counts."""
+        if self.equals is not None:
+            return value == plain(self.equals)
+        try:
+            number = Decimal({"true": "1", "false": "0"}.get(value, value))
+        except InvalidOperation:
+            return False
+        back = self.hysteresis if was else Decimal(0)
+        if self.above is not None:
+            return number > self.above - back
+        return self.below is not None and number < self.below + back
+
+
+@dataclass(slots=True)
+class State:
+    """One rule and where it stands."""
+
+    rule: Rule
+    name: str
+    source: Jid  # bare
+    true: bool | None = None  # None: not known yet
+    first: bool = True  # nothing is known from before
+    cause: tuple[str, ...] = ()  # the rules that led to its being true
+    timer: TimerHandle | None = None
+
+
+def setup(hub, rules: Iterable[Rule]) -> None:
+    hub.provide("rules", Rules(hub, rules))
+
+
+class Rules:
+    def __init__(self, hub, rules):
+        self.hub = hub
+        self.audit = hub.need("audit")
+        self.myself = make("hub", hub.host)  # in whose name others are asked: the machine itself
+        self.far = Far(hub, self.myself, self.seen)
+        self.times = Quota(TIMES, TIMES_IN)
+        self.caused: dict[tuple[Jid, str], tuple[float, tuple[str, ...]]] = {}  # what rules have set, by control
+        self.states: dict[Jid, list[State]] = {}
+        self.load(rules)
+        hub.on("thing", lambda thing: thing.on_change(self.changed))
+        hub.on("thing gone", self.taken_out)
+        hub.on("stopping", self.stop)
+
+    def load(self, rules: Iterable[Rule]) -> None:
+        """Puts these rules in the place of all before."""
+        self.stop()
+        self.states = {}
+        for number, rule in enumerate(rules, 1):
+            source = self.address(rule.thing)
+            state = State(rule, rule.name or f"rule {number}", source)
+            self.states.setdefault(source, []).append(state)
+        self.far.follow(
+            {
+                source: {state.rule.field for state in states if state.rule.field}
+                for source, states in self.states.items()
+                if source.domain != self.hub.host
+            }
+        )
+        for source in self.states:
+            if source in self.hub.things:
+                self.changed(self.hub.things[source], set(self.hub.things[source].readings))
+
+    def address(self, name: str) -> Jid:
+        """Where a thing of a rule is."""
+        return parse(name) if "@" in name else make(name, self.hub.host)
+
+    def stop(self):
+        for states in self.states.values():
+            for state in states:
+                disarm(state)
+
+    # What happens
+
+    def changed(self, thing: Thing, names: set[str]) -> None:
+        """A face of our own things."""
+        if thing.jid in self.states:
+            self.seen(thing.jid, thing.online, {name: thing.readings[name].value for name in names})
+
+    def taken_out(self, thing):
+        self.seen(thing.jid, False, {})
+
+    def seen(self, source: Jid, online: bool, values: dict[str, str]) -> None:
+        """A thing, ours or a far one, is there or gone, and some of its fields have these values."""
+        for state in self.states.get(source, ()):
+            rule = state.rule
+            if rule.gone:
+                self.turn(state, not online, "gone")
+            elif not online:
+                disarm(state)  # what cannot be seen does not last
+            elif rule.field in values:
+                value = values[rule.field]
+                self.turn(state, rule.holds(value, bool(state.true)), value)
+
+    def turn(self, state, true, value):
+        """The condition is true or false now."""
+        was, state.true = state.true, true
+        if not true:
+            state.first = False
+            disarm(state)
+        elif not was:
+            state.cause = self.cause(state.source, state.rule.field)
+            if state.rule.lasting:
+                state.timer = self.hub.loop.call_later(state.rule.lasting, self.act, state, value)
+            else:
+                self.act(state, value)
+
+    def cause(self, source, name):
+        """Which rules have led to this value, one after the other."""
+        until, chain = self.caused.get((source, name), (0.0, ()))
+        return chain if self.hub.loop.time() < until else ()
+
+    # What is done
+
+    def act(self, state, value):
+        rule, state.timer = state.rule, None
+        if state.name in state.cause:
+            self.refuse(state, f"it would follow from itself: {' → '.join((*state.cause, state.name))}")
+            return
+        if not self.times.take(state.name, self.hub.loop.time()):
+            self.refuse(state, f"it has acted {TIMES} times within {TIMES_IN / 60:.0f} minutes")
+            return
+        log.info("rule %s: %s, %s", state.name, state.source, rule.condition)
+        for name, controls in rule.set.items():
+            target = self.address(name)
+            chain = (*state.cause, state.name)
+            until = self.hub.loop.time() + FOLLOWS
+            self.caused.update({(target, control): (until, chain) for control in controls})
+            self.hub.spawn(self.carry_out(state, target, controls), f"rule {state.name} sets {target}")
+        if rule.tell and not state.first:
+            self.tell(state, value)
+        state.first = False
+
+    async def carry_out(self, state, target, controls):
+        """Sets controls of one thing; each has its deadline: a command's of ours, a question's of a far one."""
+        values = {name: plain(value) for name, value in controls.items()}
+        what, outcome = ", ".join(f"{name}={value}" for name, value in values.items()), "done"
+        try:
+            if target.domain != self.hub.host:
+                await self.far.set(target, controls)
+            elif target in self.hub.things:
+                await self.hub.things[target].control(values, self.myself)
+            else:
+                outcome = "failed: there is no such thing"
+        except ControlError as error:
+            outcome = f"failed: {error.text}"
+        except StanzaError as error:
+            outcome = f"failed: {error.text or error.condition}"
+        if outcome != "done":
+            log.warning("rule %s: %s of %s %s", state.name, what, target, outcome)
+        ours = target.domain == self.hub.host
+        self.audit.note(
+            target if ours else self.myself,
+            state.source,
+            f"rule: {state.name}",
+            what if ours else f"{target}: {what}",
+            outcome,
+        )
+
+    def refuse(self, state, reason):
+        log.warning("rule %s does not act: %s", state.name, reason)
+        ours = state.source if state.source.domain == self.hub.host else self.myself
+        self.audit.refused(ours, state.source, f"rule: {state.name}", state.rule.condition, reason)
+
+    def tell(self, state, value):
+        rule, thing = state.rule, self.hub.things.get(state.source)
+        label, said = (thing.label if thing else state.source), value
+        field = thing.fields.get(rule.field) if thing else None
+        if field is not None:
+            said = words.value(field, value)
+        text = rule.say.format(thing=label, field=rule.field, value=said)
+        if not text:
+            text = f"{label} is gone." if rule.gone else f"{label}: {rule.field} is {said} ({rule.condition})."
+        for address in rule.tell:
+            body = E("body", None, text)
+            sender = thing.full if thing else self.myself.with_resource(RESOURCE)
+            self.hub.route(Stanza("message", body, type="chat", sender=sender, to=parse(address), id=new_id()))
+
+
+def disarm(state):
+    """What waited does not come."""
+    if state.timer is not None:
+        state.timer.cancel()
+        state.timer, state.true = None, False
+
+
+def checked(option: str, address: str) -> Jid:
+    """Raises ValueError."""
+    try:
+        jid = parse(address)
+    except JidError as error:
+        raise ValueError(f"{option}: {address!r} is no address: {error}") from None
+    if not jid.local or jid.full:
+        raise ValueError(f"{option}: {address!r} is no address such as 'name@domain'")
+    return jid
+
+
+def plain(value) -> str:
+    """A value of the TOML file as things have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

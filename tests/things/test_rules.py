@@ -1,0 +1,354 @@
+"""Rules: once when a condition becomes true, with what a thing has confirmed in the audit, and never in circles."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from node.base.element import E
+from node.base.jid import parse
+from node.base.stanza import Stanza
+from node.config import ConfigError, load
+from node.hub.thing import Thing
+from node.things import rules as file
+from node.things.rules import Rule
+from tests.conftest import settle
+from tests.things.board import Board
+from tests.things.conftest import until
+
+LIGHT = {"lamp": True}
+HOT = {"thing": "porch", "field": "temperature", "above": Decimal(25), "set": {"porch": LIGHT}}
+FAR = parse("stove@cabin.example")
+MYSELF = "hub@hub.local"
+SD = "urn:nf:iot:sd:1.0"
+
+
+@pytest.fixture
+def rules(hub, porch, loop):
+    """`rules({...}, ...)` puts rules into force, where hub@hub.local is the machine itself."""
+    put_in(hub, Thing(jid=parse(MYSELF), label="The machine", kind="linux", driver=Board(loop)))
+
+    def rules(*tables):
+        made = [Rule(**table) for table in tables]
+        if "rules" in hub._parts:
+            hub.need("rules").load(made)
+        else:
+            file.setup(hub, made)
+            porch.on_change(hub.need("rules").changed)
+            hub.need("rules").changed(porch, set(porch.readings))
+        settle(hub)
+
+    return rules
+
+
+def put_in(hub, thing):
+    hub.things[thing.jid] = thing
+    hub.tell("thing", thing)
+    return thing
+
+
+@pytest.fixture
+def reads(hub, porch):
+    """`reads("26.0")`: that is the temperature now, and what follows from it has been done."""
+
+    def reads(*values):
+        for value in values:
+            porch.report({"temperature": value})
+            settle(hub)
+
+    return reads
+
+
+@pytest.fixture
+def lines(hub, run, porch):
+    return lambda jid="porch@hub.local": [line[1:] for line in run(hub.need("audit").lines(parse(jid), 99))]
+
+
+def test_it_acts_once_when_the_condition_becomes_true_and_again_after_it_was_false(rules, reads, board):
+    rules(HOT)
+    reads("24.0", "25.0")
+    assert board.written == []
+    reads("25.1", "26.0", "27.0")
+    assert board.written == [("lamp", "true")]
+    reads("24.9", "25.1")
+    assert board.written == [("lamp", "true")] * 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "false", "true"),
+    [
+        ({"field": "temperature", "below": Decimal(5)}, "5", "4.9"),
+        ({"field": "temperature", "equals": "30"}, "30.0", "30"),
+        ({"field": "temperature", "above": Decimal(30), "hysteresis": Decimal(2)}, "30", "30.1"),
+    ],
+)
+def test_conditions(rules, reads, board, condition, false, true):
+    rules({"thing": "porch", "set": {"porch": LIGHT}, **condition})
+    reads("20.0", false)
+    assert board.written == []
+    reads(true)
+    assert board.written == [("lamp", "true")]
+
+
+def test_a_boolean_is_equal_to_true(rules, porch, hub, board):
+    rules({"thing": "porch", "field": "water", "equals": True, "set": {"porch": LIGHT}})
+    porch.report({"water": "false"})
+    porch.report({"water": "true"})
+    settle(hub)
+    assert board.written == [("lamp", "true")]
+
+
+def test_with_hysteresis_the_value_has_to_come_back_so_far(rules, reads, board):
+    rules(HOT | {"hysteresis": Decimal(2)})
+    reads("26", "24", "26")
+    assert board.written == [("lamp", "true")]
+    reads("22.9", "26")
+    assert board.written == [("lamp", "true")] * 2
+
+
+def test_it_has_to_last(rules, reads, board, later, hub):
+    rules(HOT | {"lasting": 60.0})
+    reads("26")
+    later(59)
+    reads("24", "26")
+    later(2)
+    settle(hub)
+    assert board.written == []
+    later(60)
+    settle(hub)
+    assert board.written == [("lamp", "true")]
+
+
+def test_what_goes_offline_does_not_last_and_its_going_is_a_condition_too(rules, reads, board, later, hub, porch, ann):
+    rules(HOT | {"lasting": 60.0}, {"thing": "porch", "gone": True, "tell": ["ann@hub.local"]})
+    reads("26")
+    board.pull("USB cable gone")
+    until(hub, lambda: not porch.online)
+    later(61)
+    settle(hub)
+    assert board.written == []
+    assert "<body>Porch is gone.</body>" in "".join(ann.heard)
+
+
+def test_people_are_told_in_words(rules, reads, ann):
+    said = {"name": "heat", "tell": ["ann@hub.local"], "set": {}}
+    rules(HOT | said, HOT | said | {"say": "Too hot at {thing}: {field} {value}"})
+    reads("26.5")
+    heard = "".join(ann.heard)
+    assert "<body>Porch: temperature is 26.5 °C (temperature above 25).</body>" in heard
+    assert "<body>Too hot at Porch: temperature 26.5 °C</body>" in heard
+
+
+def test_what_is_true_at_the_start_acts_on_things_and_tells_nobody(rules, reads, board, ann):
+    reads("26")
+    assert ann.heard
+    rules(HOT | {"tell": ["ann@hub.local"]})
+    assert board.written == [("lamp", "true")]
+    assert "above" not in "".join(ann.heard)
+    reads("24", "26")
+    assert "above" in "".join(ann.heard)
+
+
+def test_what_was_done_and_what_failed_stands_in_the_audit_of_what_was_set(rules, reads, board, lines, caplog):
+    rules(HOT | {"name": "heat"})
+    reads("24", "26")
+    board.fault = "the relay sticks"
+    reads("24", "26")
+    who = ("porch@hub.local", "rule: heat", "lamp=true")
+    assert lines() == [(*who, "done"), (*who, "failed: Porch: the relay sticks")]
+    assert "rule heat: lamp=true of porch@hub.local failed: Porch: the relay sticks" in caplog.text
+
+
+def test_a_thing_that_is_not_there_and_a_value_that_is_none_are_said(rules, reads, lines):
+    rules(HOT | {"set": {"attic": LIGHT, "porch": {"lamp": "purple"}}})
+    reads("24", "26")
+    assert lines("attic@hub.local")[0][-1] == "failed: there is no such thing"
+    assert lines()[0][-1] == "failed: lamp: true or false."
+
+
+def test_rules_that_drive_each_other_in_a_circle_are_stopped(rules, porch, hub, board, lines):
+    rules(
+        {"name": "on", "thing": "porch", "field": "lamp", "equals": False, "set": {"porch": {"lamp": True}}},
+        {"name": "off", "thing": "porch", "field": "lamp", "equals": True, "set": {"porch": {"lamp": False}}},
+    )
+    settle(hub)
+    assert board.written == [("lamp", "true"), ("lamp", "false")]
+    assert ("rule: on", "lamp is false", "it would follow from itself: on → off → on") in [line[1:] for line in lines()]
+
+
+def test_a_chain_of_rules_is_no_circle(rules, reads, porch, hub, board, lines):
+    rules(HOT, {"thing": "porch", "field": "lamp", "equals": True, "set": {"porch": {"fade": 100}}})
+    reads("24", "26")
+    assert board.written == [("lamp", "true"), ("fade", "100")]
+
+
+def test_what_people_do_long_after_a_rule_is_not_its_doing(rules, reads, hub, board, later, porch):
+    rules(HOT, {"thing": "porch", "field": "lamp", "equals": False, "set": {"porch": LIGHT}})
+    reads("24", "26")
+    later(file.FOLLOWS + 1)
+    porch.report({"lamp": "false"})
+    settle(hub)
+    assert board.written[-1] == ("lamp", "true")
+
+
+def test_a_circle_that_cannot_be_seen_is_stopped_by_the_number_of_times(rules, reads, board, lines):
+    rules(HOT | {"name": "heat"})
+    for _ in range(file.TIMES + 5):
+        reads("24", "26")
+    assert len(board.written) == file.TIMES
+    assert "it has acted 20 times within 10 minutes" in lines()[-1][-1]
+
+
+def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, later):
+    rules(HOT | {"lasting": 60.0})
+    reads("26")
+    rules({"thing": "porch", "field": "temperature", "above": Decimal(50), "set": {"porch": LIGHT}})
+    later(61)
+    settle(hub)
+    assert board.written == []
+
+
+# Things of other nodes
+
+
+@pytest.fixture
+def stove(hub, rules, remote, monkeypatch):
+    """A rule that follows a far thing, and that thing's words."""
+    monkeypatch.setattr("node.things.rules.far.DEADLINE", 0.05)  # nobody answers here
+    rules({"name": "warm", "thing": FAR, "field": "heat", "above": Decimal(50), "set": {"porch": LIGHT}})
+    hub.tell("started")
+    (asked,) = heard(hub, remote)
+    assert (asked.type, asked.sender, asked.to) == ("subscribe", MYSELF, FAR)
+
+    def says(*children, name="presence", type=None, to=MYSELF, **more):
+        hub.route(Stanza(name, *children, type=type, sender=FAR.with_resource("hw"), to=parse(to), **more), object())
+        return heard(hub, remote)
+
+    return says
+
+
+def heard(hub, remote):
+    """What has gone out, while it may still wait for an answer."""
+
+    async def turns():
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    hub.loop.run_until_complete(turns())
+    sent, remote.sent = remote.sent, []
+    return sent
+
+
+def heat(value):
+    return E("resp", SD, E("ts", SD, E("q", SD, n="heat", v=value), v="2026-11-22T14:02:11Z"), id="rules")
+
+
+def test_a_far_thing_is_followed_and_its_readings_subscribed_to(stove, board):
+    (iq,) = stove()
+    assert (iq.type, iq.sender, iq.to) == ("set", f"{MYSELF}/hw", f"{FAR}/hw")
+    assert iq.payload.ns == "urn:nf:iot:events:1.0"
+    assert [each.get("n") for each in iq.payload.findall("f")] == ["heat"]
+    stove(heat("40"), name="message", to=f"{MYSELF}/hw")
+    stove(heat("60"), name="message", to=f"{MYSELF}/hw")
+    assert board.written == [("lamp", "true")]
+    assert stove(E("body", None, "Hello, I am Stove."), name="message", type="chat") == [], "it is not talked to"
+
+
+def test_a_far_thing_that_comes_back_is_subscribed_to_anew(stove):
+    assert len(stove()) == 1
+    assert stove() == []
+    assert stove(type="unavailable") == []
+    assert len(stove()) == 1
+
+
+def test_a_far_thing_that_is_followed_may_say_and_may_not_ask(stove):
+    (answer,) = stove(E("query", "jabber:iq:version"), name="iq", type="get", id="1")
+    assert answer.type == "error"
+
+
+def test_of_others_nothing_is_let_in(hub, stove, remote, board):
+    eve = parse("eve@cabin.example/hw")
+    hub.route(Stanza("message", heat("60"), sender=eve, to=parse(f"{MYSELF}/hw")), object())
+    assert remote()[0].type == "error"
+    assert board.written == []
+
+
+def test_a_far_thing_is_set_by_iq_and_its_answer_stands_in_the_audit(hub, rules, porch, remote, lines):
+    controls = {"power": False, "level": 3, "target": Decimal("21.50"), "mode": "eco"}
+    rules(HOT | {"name": "heat", "set": {FAR: controls}})
+    porch.report({"temperature": "26"})
+    (iq,) = [each for each in heard(hub, remote) if each.name == "iq"]
+    assert [(each.name, each.get("n"), each.get("v")) for each in iq.payload.elements] == [
+        ("b", "power", "false"), ("i", "level", "3"), ("db", "target", "21.50"), ("s", "mode", "eco"),
+    ]  # fmt: skip
+    hub.route(iq.reply(E("resp", "urn:nf:iot:ctr:1.0")), object())
+    settle(hub)
+    (line,) = lines("hub@hub.local")
+    assert line[1:] == ("rule: heat", f"{FAR}: power=false, level=3, target=21.50, mode=eco", "done")
+
+
+def test_a_far_thing_that_does_not_answer_fails_within_the_deadline(hub, rules, porch, monkeypatch, remote, lines):
+    monkeypatch.setattr("node.things.rules.far.DEADLINE", 0.01)
+    rules(HOT | {"set": {FAR: LIGHT}})
+    porch.report({"temperature": "26"})
+    settle(hub)
+    assert "did not answer" in lines("hub@hub.local")[0][-1]
+
+
+# The configuration
+
+
+def test_rules_in_the_file(tmp_path):
+    path = tmp_path / "home.toml"
+    path.write_text("""
+domain = "home.example"
+[[rule]]
+thing = "porch"
+field = "temperature"
+above = 25.50
+lasting = 600
+set.hall = { lamp = true, level = 3 }
+set."stove@cabin.example" = { power = false }
+[[rule]]
+thing = "porch"
+gone = true
+tell = ["ann@home.example"]
+""")
+    first, second = load(path).rules
+    assert first.set == {"hall": {"lamp": True, "level": 3}, "stove@cabin.example": {"power": False}}
+    assert (str(first.above), first.lasting) == ("25.50", 600.0)
+    assert second.gone
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("thing = 'a'\nset.a = { lamp = true }\nfield = 'x'", "needs one condition"),
+        ("thing = 'a'\nfield = 'x'\nabove = 1\nbelow = 2\ntell = []", "needs one condition"),
+        ("thing = 'a'\nabove = 1\ntell = ['a@b']", "needs 'field'"),
+        ("thing = 'a'\nfield = 'x'\nabove = 1", "needs 'set' or 'tell'"),
+        ("thing = 'a'\nfield = 'x'\nabove = 1\ntell = ['a b']", "tell: 'a b' is no"),
+        (
+            "thing = 'a'\nfield = 'x'\nabove = 1\ntell = ['a@b']\nsay = '{what}'",
+            "say knows {thing}, {field} and {value}",
+        ),
+        ("thing = 'a'\nfield = 'x'\nabov = 1", "did you mean 'above'?"),
+        ("thing = 'a'\nfield = 'x'\nabove = 1\nset.a = { lamp = [1] }", "must be a text, a number, true or false"),
+        ("thing = 'a@b@c'\nfield = 'x'\nabove = 1\ntell = ['a@b']", "thing: 'a@b@c' is no address"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_said(tmp_path, text, said):
+    path = tmp_path / "home.toml"
+    path.write_text(f'domain = "home.example"\n[[rule]]\n{text}\n')
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert said in str(raised.value)
+
+
+def test_a_thing_that_is_put_in_later_is_seen_too(hub, rules, loop, run):
+    rules({"thing": "attic", "field": "lamp", "equals": True, "set": {"porch": LIGHT}})
+    attic = put_in(hub, Thing(jid=parse("attic@hub.local"), label="Attic", kind="script", driver=Board(loop)))
+    attic.online = True
+    attic.report({"lamp": "true"})
+    settle(hub)
+    assert hub.things[parse("porch@hub.local")].readings["lamp"].value == "true"
