@@ -61,6 +61,7 @@ FACES = (
     "chat",
     "commands",
     "grants",
+    "history",
     "sensor",
     "events",
     "about",

@@ -10,9 +10,9 @@ import pytest
 
 from node import config
 from node.cli import main
-from node.features import archive, contact, register
+from node.features import archive, contact, register, strangers
 from node.ports import limits
-from node.things import access
+from node.things import access, history
 from tests.test_floors import CLONE
 
 README = (CLONE / "README.md").read_text()
@@ -83,6 +83,8 @@ def test_every_option_is_in_the_table():
         ("[archive]", archive.Options),
         ("[contact]", contact.Options),
         ("[register]", register.Options),
+        ("[strangers]", strangers.Options),
+        ("[history]", history.Options),
     ):
         named = {name for where, name in said if where == table}
         assert named == {field.name for field in dataclasses.fields(options)}

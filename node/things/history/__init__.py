@@ -1,0 +1,243 @@
+"""History: the values of all fields that are numbers or true and false, kept thinned, answered as text and plots.
+
+Readings stay in memory, packed, and are written in one batch every five minutes (design: the SD card), so a crash
+costs five minutes of them. A change smaller than a fifth of a field's deadband is not kept: the deadband says which
+changes people care about.
+"""
+
+import logging
+import time
+from asyncio import Task
+from collections.abc import Iterable
+from decimal import InvalidOperation
+from typing import NamedTuple
+
+from node.base.jid import Jid
+from node.base.stamp import is_plausible
+from node.hub.store import StoreError
+from node.hub.thing import Field, Thing
+from node.things.history import answer
+from node.things.history.samples import SECOND, Point, Sample, Span, number, pack, points, together
+from node.things.history.shelf import DAY, HOUR, MINUTE, Options, Shelf, thin_forever
+
+__all__ = ["History", "Options", "setup"]
+
+log = logging.getLogger("hobnode")
+
+NEEDS = ("chat",)
+
+FLUSH = 300.0  # seconds: at most so much is lost in a crash (D7)
+LONGEST = HOUR * SECOND  # of a span: what does not change is written once an hour
+SHARE = 5  # of a deadband: smaller changes are noise
+TYPES = ("quantity", "integer", "boolean")
+FULL = 8192  # bytes of one series in memory: 15 readings a second for five minutes; then it is written earlier
+
+
+class Bucket(NamedTuple):
+    """A Point and when it begins, as a Unix time."""
+
+    begin: float
+    point: Point | None
+
+
+class _Series:
+    """The values of one field that are not written yet."""
+
+    __slots__ = ("changed", "data", "first", "id", "last", "value")
+
+    def __init__(self, id: int, at: int, value: str):
+        self.id = id
+        self.value = value
+        self.start(at)
+        self.changed = True
+
+    def start(self, at: int) -> None:
+        """A new span, which begins with what holds."""
+        self.first = self.last = at
+        self.data = bytearray(pack(at, at, self.value))
+        self.changed = False
+
+    def add(self, at: int, value: str) -> None:
+        at = max(at, self.last)  # the clock may have been set back
+        self.data += pack(self.last, at, value)
+        self.last, self.value, self.changed = at, value, True
+
+    def span(self, until: int) -> Span:
+        return Span(self.first, max(until, self.last), bytes(self.data))
+
+
+def setup(hub, options: Options) -> None:
+    history = History(hub, options)
+    hub.provide("history", history)
+    answer.setup(hub, history)
+
+
+class History:
+    """Collects, writes, and answers for all things."""
+
+    def __init__(self, hub, options: Options):
+        self.hub = hub
+        self.shelf = Shelf(hub.store.things, options)
+        self.series: dict[tuple[Jid, str], _Series] = {}
+        self.timer = hub.loop.call_later(FLUSH, self.flush)
+        self.thinning: Task[None] | None = None
+        hub.on("thing", lambda thing: thing.on_change(self.changed))
+        hub.on("thing gone", self.forget)
+        hub.on("started", self.start)
+        hub.on("stopping", self.stop)
+
+    def start(self):
+        self.thinning = self.hub.loop.create_task(thin_forever(self.shelf), name="history")
+
+    def stop(self):
+        """What is not written yet is written: the store commits it when it closes."""
+        self.timer.cancel()
+        if self.thinning is not None:
+            self.thinning.cancel()
+        self.write(all_of_it=True)
+
+    # Collecting
+
+    def changed(self, thing: Thing, names: set[str]) -> None:
+        """A face of the thing: new values, or with no names a new state."""
+        at = round(thing.now() * SECOND)
+        if not is_plausible(at / SECOND):
+            return
+        known = thing.readings if thing.online and not thing.stale else {}
+        for name in thing.fields:
+            if name not in known:
+                self.unknown(thing, name, at)
+        for name in (names or known) if known else ():
+            field = thing.fields[name]
+            if field.type in TYPES:
+                self.take(thing, field, at, thing.readings[name].value)
+
+    def take(self, thing: Thing, field: Field, at: int, value: str) -> None:
+        series = self.series.get((thing.jid, field.name))
+        try:
+            if series is not None and (series.value == value or is_noise(field, series.value, value)):
+                return
+            number(value)
+        except InvalidOperation:
+            return  # a board may say anything
+        if series is None:
+            try:
+                id = self.shelf.id(thing.jid.local, field.name)
+            except StoreError as error:
+                log.warning("%s: no history of %s: %s", thing.jid.local, field.name, error)
+                return
+            self.series[thing.jid, field.name] = _Series(id, at, value)
+            return
+        series.add(at, value)
+        if len(series.data) > FULL:
+            self.put([series], at)
+
+    def unknown(self, thing, name, at):
+        """From now on nothing is known: it is offline, or silent."""
+        series = self.series.get((thing.jid, name))
+        if series is not None and series.value:
+            series.add(at, "")
+
+    def forget(self, thing):
+        self.changed(thing, set())
+        for name in thing.fields:
+            series = self.series.pop((thing.jid, name), None)
+            if series is not None:
+                self.put([series], series.last)
+
+    # Writing
+
+    def flush(self):
+        self.write(all_of_it=False)
+        self.timer = self.hub.loop.call_later(FLUSH, self.flush)
+
+    def write(self, all_of_it: bool) -> None:
+        """What has changed, and what is due after an hour."""
+        now = round(time.time() * SECOND)
+        due = (each for each in self.series.values() if all_of_it or each.changed or now - each.first >= LONGEST)
+        self.put(due, now)
+
+    def put(self, due: Iterable[_Series], now: int) -> None:
+        due = list(due)
+        if not due:
+            return
+        try:
+            self.shelf.put([(each.id, each.span(now)) for each in due])
+        except StoreError as error:  # these minutes are lost, and memory is not to grow until there is room
+            log.warning("history: not kept: %s", error)
+        for each in due:
+            each.start(max(now, each.last))
+
+    # Answering
+
+    def samples(self, thing: Jid, field: str, begin: float, end: float) -> list[Sample]:
+        """All values from `begin` to `end` (Unix times), as far as they are still kept one by one; see `samples`."""
+        first, last = round(begin * SECOND), round(end * SECOND)
+        return [
+            sample
+            for span in self.spans(thing, field, first, last)
+            for sample in span.samples()
+            if first <= sample[0] <= last
+        ]
+
+    def spans(self, thing, field, begin, end):
+        id = self.shelf.series.get((thing.local, field))
+        spans = self.shelf.spans(id, begin, end) if id is not None else []
+        series = self.series.get((thing, field))
+        if series is not None:
+            spans.append(series.span(max(end, series.last) if series.value else series.last))
+        return spans
+
+    def buckets(self, thing: Jid, field: str, begin: float, end: float, count: int) -> list[Bucket]:
+        """What the value was in each of `count` equal parts of the time from `begin` to `end` (Unix times).
+
+        Within two hours that is made of all values, within a month of minutes, else of hours.
+        """
+        first, last = round(begin), round(end)
+        if last - first <= 2 * HOUR:
+            found = points(
+                self.spans(thing, field, first * SECOND, last * SECOND), first * SECOND, last * SECOND, count
+            )
+        else:
+            found = self.thinned(thing, field, first, last, count)
+        width = (end - begin) / count
+        return [Bucket(begin + index * width, point) for index, point in enumerate(found)]
+
+    @staticmethod
+    def summary(buckets: list[Bucket]) -> Point | None:
+        """Least, mean and most of all."""
+        return together((each.point, 1) for each in buckets)
+
+    def thinned(self, thing, field, begin, end, count):
+        """From hours where it is a long time, minutes behind them, and all values where there are no minutes yet."""
+        id = self.shelf.series.get((thing.local, field))
+        if id is None:
+            return [None] * count
+        at = begin
+        parts: list[list[tuple[Point | None, int]]] = [[] for _ in range(count)]
+        levels = [(self.shelf.minutes, MINUTE)]
+        if end - begin > self.shelf.options.minute_days * DAY:
+            levels.insert(0, (self.shelf.hours, HOUR))
+        for read, length in levels:
+            for start, point in read(id, at, end).items():
+                if at <= start < end:
+                    parts[(start - begin) * count // (end - begin)].append((point, length))
+                    at = start + length
+        recent = max(at, end - 2 * HOUR)
+        for start in range(recent, end, MINUTE):
+            until = min(start + MINUTE, end)
+            (minute,) = self.within(thing, field, start, until, 1)
+            parts[(start - begin) * count // (end - begin)].append((minute, until - start))
+        return [together(part) for part in parts]
+
+    def within(self, thing, field, begin, end, count):
+        """From all values; in seconds."""
+        spans = self.spans(thing, field, begin * SECOND, end * SECOND)
+        return points(spans, begin * SECOND, end * SECOND, count)
+
+
+def is_noise(field: Field, old: str, new: str) -> bool:
+    """Whether a change is too small to be kept."""
+    if not field.deadband or not old:
+        return False
+    return abs(number(new) - number(old)) < field.deadband / SHARE

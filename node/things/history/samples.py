@@ -1,0 +1,128 @@
+"""Values over time: how they are packed, and what was least, mean and most of them.
+
+A value holds from its sample to the next one. A sample without a value says that from then on nothing is known.
+Times are whole tenths of a second since 1970; values are the sensor's own texts, and are never floats.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+SECOND = 10  # tenths
+
+Sample = tuple[int, str]
+
+
+class Span(NamedTuple):
+    """Samples in a row; the last one holds until `until`."""
+
+    first: int
+    until: int
+    data: bytes
+
+    def samples(self) -> Iterator[Sample]:
+        """The samples, oldest first."""
+        at = self.first
+        for line in self.data.decode().splitlines():
+            delta, _, value = line.partition(" ")
+            at += int(delta)
+            yield at, value
+
+
+def pack(since: int, at: int, value: str) -> bytes:
+    """One sample more, `since` the one before (or the beginning of the span)."""
+    return f"{at - since} {value}\n".encode()
+
+
+class Point(NamedTuple):
+    """What a value was within some time: the least, the mean over that time, and the most."""
+
+    low: Decimal
+    mean: Decimal
+    high: Decimal
+
+
+class _Sum:
+    """A Point in the making."""
+
+    __slots__ = ("decimals", "high", "low", "sum", "time")
+
+    def __init__(self):
+        self.low: Decimal | None = None
+        self.high = Decimal(0)
+        self.sum = Decimal(0)
+        self.time = Decimal(0)
+        self.decimals = 0
+
+    def add(self, low: Decimal, mean: Decimal, high: Decimal, time: Decimal) -> None:
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.time == 0 else max(self.high, high)
+        self.sum += mean * time
+        self.time += time
+        exponent = mean.as_tuple().exponent
+        self.decimals = max(self.decimals, -exponent if isinstance(exponent, int) else 0)
+
+    def point(self) -> Point | None:
+        if self.low is None:
+            return None
+        mean = self.sum / self.time
+        if self.low == self.high:
+            return Point(self.low, self.low, self.high)
+        return Point(self.low, mean.quantize(Decimal(1).scaleb(-self.decimals - 1)), self.high)
+
+
+def points(spans: Iterable[Span], begin: int, end: int, count: int) -> list[Point | None]:
+    """`count` Points of equal length from `begin` to `end`; None where nothing is known."""
+    sums = [_Sum() for _ in range(count)]
+    width = Decimal(end - begin) / count
+    for span in spans:
+        samples = list(span.samples())
+        ends = [at for at, _ in samples[1:]] + [span.until]
+        for (at, text), until in zip(samples, ends, strict=True):
+            if text and max(at, begin) < min(until, end):
+                _spread(sums, number(text), max(at, begin) - begin, min(until, end) - begin, width)
+    return [each.point() for each in sums]
+
+
+def _spread(sums: list[_Sum], value: Decimal, at: int, until: int, width: Decimal) -> None:
+    """A value that held from `at` to `until`, over the sums that this time lies in."""
+    position = Decimal(at)
+    for index in range(int(at / width), len(sums)):
+        edge = min(width * (index + 1), Decimal(until))
+        if edge > position:
+            sums[index].add(value, value, value, edge - position)
+        position = edge
+        if position >= until:
+            return
+
+
+def number(text: str) -> Decimal:
+    """A value as a number: true is 1, with decimals for the share of time in which it was so."""
+    return Decimal({"true": "1.00", "false": "0.00"}.get(text, text))
+
+
+def pack_points(found: list[Point | None]) -> bytes:
+    """Points of equal length, one after the other."""
+    return "\n".join("" if each is None else _words(each) for each in found).encode()
+
+
+def _words(point: Point) -> str:
+    return f"{point.low:f}" if point.low == point.high else f"{point.low:f} {point.mean:f} {point.high:f}"
+
+
+def unpack_points(data: bytes) -> list[Point | None]:
+    """What `pack_points` has packed."""
+    found: list[Point | None] = []
+    for line in data.decode().split("\n"):
+        words = [Decimal(word) for word in line.split()]
+        found.append(Point(words[0], words[len(words) // 2], words[-1]) if words else None)
+    return found
+
+
+def together(found: Iterable[tuple[Point | None, int]]) -> Point | None:
+    """Points as one, each with its length of time."""
+    total = _Sum()
+    for point, length in found:
+        if point is not None:
+            total.add(*point, Decimal(length))
+    return total.point()

@@ -1,0 +1,153 @@
+"""What is kept of values: all of them for a day, minutes for a month, hours for a year; older ones are thinned.
+
+One row holds five minutes of a field's values, an hour of its minutes, or a day of its hours. Rows are only ever
+put behind the last one and taken away at the other end, so that a card writes few pages: 20 sensors that change every
+10 seconds write some 3 MB a day.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from node.base.stamp import is_plausible
+from node.hub.database import Database
+from node.hub.store import StoreError
+from node.things.history.samples import SECOND, Point, Span, pack_points, points, together, unpack_points
+
+log = logging.getLogger("hobnode")
+
+MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
+
+SCHEMA = """
+CREATE TABLE series (id INTEGER PRIMARY KEY, thing TEXT, field TEXT, UNIQUE (thing, field));
+CREATE TABLE raw (until INTEGER, series INTEGER, first INTEGER, data BLOB, PRIMARY KEY (until, series)) WITHOUT ROWID;
+CREATE TABLE minutes (hour INTEGER, series INTEGER, data BLOB, PRIMARY KEY (hour, series)) WITHOUT ROWID;
+CREATE TABLE hours (day INTEGER, series INTEGER, data BLOB, PRIMARY KEY (day, series)) WITHOUT ROWID;
+"""
+
+
+@dataclass
+class Options:
+    """How long values are kept; what is older is there as minutes, then as hours."""
+
+    raw_hours: int = 24
+    minute_days: int = 31
+    hour_days: int = 366
+
+    def __post_init__(self):
+        for name, least in (("raw_hours", 2), ("minute_days", 2), ("hour_days", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more")
+
+
+class Shelf:
+    """The tables. Blocking reads are short: rows of one series within hours."""
+
+    def __init__(self, database: Database, options: Options):
+        self.database = database
+        self.options = options
+        database.schema("history", SCHEMA)
+        self.series = {(thing, field): id for id, thing, field in database.read("SELECT id, thing, field FROM series")}
+        self._last = max(self.series.values(), default=0)
+
+    def id(self, thing: str, field: str) -> int:
+        """The number of a field's series."""
+        if (thing, field) not in self.series:
+            self._last += 1
+            self.database.write("INSERT INTO series VALUES (?, ?, ?)", (self._last, thing, field))
+            self.series[thing, field] = self._last
+        return self.series[thing, field]
+
+    def put(self, spans: list[tuple[int, Span]]) -> None:
+        """Keeps spans of values, each with its series. Raises StoreError."""
+        self.database.write_all(
+            [
+                ("INSERT OR REPLACE INTO raw VALUES (?, ?, ?, ?)", (span.until, series, span.first, span.data))
+                for series, span in spans
+            ]
+        )
+
+    def spans(self, series: int, begin: int, end: int) -> list[Span]:
+        """The values from `begin` to `end`, in tenths of seconds."""
+        rows = self.database.read(
+            "SELECT first, until, data FROM raw WHERE until > ? AND until <= ? AND series = ? AND first < ?",
+            (begin, end + HOUR * SECOND, series, end),  # no span is longer than an hour
+        )
+        return [Span(*row) for row in rows]
+
+    def minutes(self, series: int, begin: int, end: int) -> dict[int, Point]:
+        """The minutes from `begin` to `end`, by the second at which each begins."""
+        rows = self.database.read(
+            "SELECT hour, data FROM minutes WHERE hour > ? AND hour < ? AND series = ?", (begin - HOUR, end, series)
+        )
+        return _unpacked(rows, MINUTE)
+
+    def hours(self, series: int, begin: int, end: int) -> dict[int, Point]:
+        """The hours, likewise."""
+        rows = self.database.read(
+            "SELECT day, data FROM hours WHERE day > ? AND day < ? AND series = ?", (begin - DAY, end, series)
+        )
+        return _unpacked(rows, HOUR)
+
+    # Thinning
+
+    async def thin(self, now: float) -> None:
+        """Makes minutes of the hours and hours of the days that are over, and lets go of what is too old.
+
+        It lets others have their turn after each series. Raises StoreError.
+        """
+        if not is_plausible(now):
+            return  # a Pi that thinks it is 1970 must not judge what is old
+        options, second = self.options, int(now)
+        await self._each("minutes", "hour", HOUR, second, second - options.raw_hours * HOUR, self._make_minutes)
+        await self._each("hours", "day", DAY, second, second - options.minute_days * DAY, self._make_hours)
+        self.database.write("DELETE FROM raw WHERE until < ?", ((second - options.raw_hours * HOUR) * SECOND,))
+        self.database.write("DELETE FROM minutes WHERE hour < ?", (second - options.minute_days * DAY,))
+        self.database.write("DELETE FROM hours WHERE day < ?", (second - options.hour_days * DAY,))
+
+    async def _each(self, table, column, length, now, oldest, make):
+        """Fills a table for all whole times of that length since the last one that it has."""
+        ((last,),) = self.database.read(f"SELECT max({column}) FROM {table}")
+        begin = max(0 if last is None else last + length, oldest // length * length)
+        while begin + length <= now:
+            for series in list(self.series.values()):
+                data = make(series, begin)
+                if data:
+                    self.database.write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (begin, series, data))
+                await asyncio.sleep(0)
+            begin += length
+        await self.database.committed(hurry=False)
+
+    def _make_minutes(self, series, hour):
+        begin, end = hour * SECOND, (hour + HOUR) * SECOND
+        spans = self.spans(series, begin, end)
+        return pack_points(points(spans, begin, end, HOUR // MINUTE)) if spans else None
+
+    def _make_hours(self, series, day):
+        minutes = self.minutes(series, day, day + DAY)
+        if not minutes:
+            return None
+        hours = range(day, day + DAY, HOUR)
+        return pack_points(
+            [together((minutes.get(at), 1) for at in range(hour, hour + HOUR, MINUTE)) for hour in hours]
+        )
+
+
+def _unpacked(rows, width):
+    return {
+        start + index * width: point
+        for start, data in rows
+        for index, point in enumerate(unpack_points(data))
+        if point is not None
+    }
+
+
+async def thin_forever(shelf: Shelf) -> None:
+    """Thins once an hour."""
+    while True:
+        try:
+            await shelf.thin(time.time())
+        except StoreError as error:
+            log.warning("history: not thinned: %s", error)
+        await asyncio.sleep(HOUR)

@@ -1,0 +1,308 @@
+"""History: what a thing said is kept, thinned, and answered, and a card is not worn out by it."""
+
+from decimal import Decimal
+
+import pytest
+
+from node.hub.store import StoreError
+from node.things import history as file
+from node.things.history.samples import SECOND, Point
+from node.things.history.shelf import DAY, HOUR, MINUTE, Options, Shelf
+from tests.things.test_chat import ask
+
+START = 1795305600.0  # 2026-11-22T00:00:00Z
+
+
+class Clock:
+    """The time of day, for thing and history alike."""
+
+    def __init__(self):
+        self.now = START
+
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.time", clock.time)
+    return clock
+
+
+@pytest.fixture
+def history(hub, clock, porch):
+    porch.now = clock.time
+    hub.need("history").series.clear()
+    return hub.need("history")
+
+
+@pytest.fixture
+def said(porch, clock):
+    """`said(10, "21.4")`: 10 seconds later that was the temperature."""
+
+    def said(seconds, value, name="temperature"):
+        clock.now += seconds
+        porch.report({name: value})
+
+    return said
+
+
+@pytest.fixture
+def passes(hub, history, clock, run):
+    """`passes(hours)`: so much time goes by, in which the history is written and thinned."""
+
+    def passes(hours):
+        for _ in range(hours):
+            clock.now += HOUR
+            history.write(all_of_it=False)
+            saved(hub, run)
+            run(history.shelf.thin(clock.now))
+            saved(hub, run)
+
+    return passes
+
+
+def saved(hub, run):
+    run(hub.store.things.committed())
+
+
+def rows(hub, table):
+    return hub.store.things.read(f"SELECT count(*) FROM {table}")[0][0]
+
+
+def point(*texts):
+    return Point(*map(Decimal, texts))
+
+
+def test_values_are_kept_as_they_were_said(hub, history, said, porch, clock, run):
+    for value in ("20.40", "22.0", "21.9"):
+        said(10, value)
+    expected = [("20.40", 10), ("22.0", 20), ("21.9", 30)]
+    for _ in range(2):  # from memory, and from the disk
+        found = history.samples(porch.jid, "temperature", START, clock.now + 1)
+        assert [(value, at // SECOND - int(START)) for at, value in found] == expected
+        history.write(all_of_it=True)
+        history.series.clear()
+        saved(hub, run)
+
+
+def test_nothing_is_written_before_its_time_and_then_all_in_one_batch(hub, history, said, run):
+    said(1, "0.0")  # from now on its series has a number
+    writes = hub.store.writes
+    for number in range(100):
+        said(1, f"{number}.0")
+    assert hub.store.writes == writes
+    history.flush()
+    assert hub.store.writes == writes + 1
+    saved(hub, run)
+    assert rows(hub, "raw") == 1
+
+
+def test_what_does_not_change_is_written_once_an_hour(hub, history, said, clock, run):
+    said(0, "21.0")
+    for _ in range(24):
+        history.write(all_of_it=False)
+        clock.now += 300
+    saved(hub, run)
+    assert rows(hub, "raw") == 2
+
+
+def test_noise_within_a_fifth_of_the_deadband_is_not_kept(history, said, porch, clock):
+    for value in ("21.00", "21.05", "20.95", "21.06", "21.10"):  # the deadband is 0.3
+        said(1, value)
+    assert [value for _, value in history.samples(porch.jid, "temperature", START, clock.now)] == ["21.00", "21.06"]
+
+
+def test_texts_have_no_history_and_what_is_no_number_harms_nobody(history, said, porch):
+    said(1, "A2", "serial")
+    said(1, "much", "humidity")
+    said(1, "50", "humidity")
+    assert {name for _, name in history.series} == {"humidity"}
+
+
+def test_while_it_is_offline_nothing_is_known(history, said, porch, clock):
+    said(0, "20")
+    clock.now += 60
+    porch._turn(online=False, reason="gone")
+    clock.now += 60
+    porch._turn(online=True)
+    clock.now += 60
+    found = history.buckets(porch.jid, "temperature", START, clock.now, 3)
+    assert [each.point for each in found] == [point("20", "20", "20"), None, point("20", "20", "20")]
+    assert [each.begin for each in found] == [START, START + 60, START + 120]
+
+
+def test_of_a_sensor_that_is_lost_nothing_is_known(history, said, porch, clock):
+    said(0, "20")
+    said(60, None)
+    said(60, "22")
+    clock.now += 60
+    found = history.buckets(porch.jid, "temperature", START, clock.now, 3)
+    assert [each.point for each in found] == [point("20", "20", "20"), None, point("22", "22", "22")]
+
+
+def test_a_board_that_chatters_is_written_sooner_and_costs_no_more_memory(hub, history, said):
+    for number in range(5000):
+        said(0.1, str(number))
+    assert all(len(each.data) <= file.FULL for each in history.series.values())
+
+
+def test_before_the_clock_is_set_nothing_is_kept(history, porch, clock):
+    clock.now = 1000.0
+    porch.report({"temperature": "21"})
+    assert history.series == {}
+
+
+def test_a_full_disk_costs_those_minutes_and_no_memory(hub, history, said, monkeypatch, caplog, run):
+    said(0, "20")
+    with monkeypatch.context() as patch:
+        patch.setattr(history.shelf, "put", lambda spans: (_ for _ in ()).throw(StoreError("full")))
+        history.flush()
+    assert "history: not kept: full" in caplog.text
+    said(10, "30")
+    history.flush()
+    saved(hub, run)
+    assert rows(hub, "raw") == 1
+
+
+def test_the_end_of_the_node_loses_nothing(hub, history, said, porch, clock, run):
+    said(5, "20")
+    history.stop()
+    history.series.clear()
+    saved(hub, run)
+    assert history.samples(porch.jid, "temperature", START, clock.now + 1)
+
+
+# Thinning
+
+
+@pytest.fixture
+def days(clock, said, passes):
+    """Two and a half days in which the temperature was the hour of the day, and in its last minute 100."""
+
+    def days(count=60):
+        for hour in range(count):
+            said(0, str(hour % 24))
+            said(HOUR - MINUTE, "100")
+            clock.now += MINUTE - HOUR
+            passes(1)
+
+    return days
+
+
+def test_hours_become_minutes_and_days_become_hours(hub, history, porch, days):
+    days()
+    id = history.shelf.series["porch", "temperature"]
+    minutes = history.shelf.minutes(id, int(START) + 36 * HOUR, int(START) + 37 * HOUR)
+    assert len(minutes) == 60
+    assert set(list(minutes.values())[:59]) == {point("12", "12", "12")}
+    assert list(minutes.values())[59] == point("100", "100", "100")
+    hours = history.shelf.hours(id, int(START) + DAY, int(START) + 2 * DAY)
+    assert hours[int(START) + 36 * HOUR] == point("12", "13.5", "100")
+
+
+def test_all_values_are_there_for_a_day(hub, history, porch, days, clock, run):
+    days()
+    assert rows(hub, "raw") <= 26
+    assert history.samples(porch.jid, "temperature", START, START + HOUR) == []
+    assert history.samples(porch.jid, "temperature", clock.now - 2 * HOUR, clock.now)
+
+
+@pytest.mark.parametrize(("length", "count"), [(HOUR, 4), (DAY, 24), (2 * DAY, 48)])
+def test_buckets_are_made_of_what_is_there(history, porch, days, clock, length, count):
+    days()
+    found = [each.point for each in history.buckets(porch.jid, "temperature", clock.now - length, clock.now, count)]
+    assert None not in found
+    assert found[-1].high == 100
+    if count > 4:
+        assert found[-2] == point("10", "11.5", "100")
+
+
+def test_an_hour_that_is_not_thinned_yet_is_there_too(history, porch, days, said, clock):
+    days()
+    said(0, "50")
+    clock.now += 1800
+    last = history.buckets(porch.jid, "temperature", clock.now - DAY, clock.now, 48)[-1]
+    assert last.point == point("50", "50", "50")
+
+
+def test_thinning_goes_on_where_it_was_and_twice_does_no_harm(hub, history, days, clock, run):
+    days(5)
+    before = rows(hub, "minutes")
+    run(history.shelf.thin(clock.now))
+    saved(hub, run)
+    assert rows(hub, "minutes") == before == 5
+
+
+def test_what_is_too_old_goes(hub, history, days, clock, run):
+    days(30)
+    clock.now += 400 * DAY
+    run(history.shelf.thin(clock.now))
+    saved(hub, run)
+    assert [rows(hub, table) for table in ("raw", "minutes", "hours")] == [0, 0, 0]
+
+
+def test_a_clock_that_says_1970_thins_nothing(hub, history, days, run):
+    days(5)
+    run(history.shelf.thin(1000.0))
+    assert rows(hub, "raw") == 5
+
+
+def test_a_second_node_on_the_same_files_finds_its_series(hub, history, said):
+    said(0, "20")
+    said(0, "50", "humidity")
+    again = Shelf(hub.store.things, Options())
+    assert again.series.keys() <= history.shelf.series.keys()
+
+
+@pytest.mark.parametrize("options", [{"raw_hours": 1}, {"minute_days": 1}, {"hour_days": 0}])
+def test_less_than_it_needs_cannot_be_kept(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        Options(**options)
+
+
+# In words
+
+
+def test_it_is_told_in_words_with_a_sparkline(said, ben, passes):
+    said(0, "18.0")
+    passes(12)
+    said(0, "22.0")
+    passes(12)
+    (answer,) = ask(ben, "temperature history 24h")
+    first, line, times = answer.split("\n")
+    assert first == "Temperature, the last 24 h: 18.0 to 22.0 °C, 20.00 °C on average"
+    assert line == "▁" * 12 + "█" * 12
+    assert "…" in times
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("history of temperature", "the last 24 h"),
+        ("history temperature last 7 days", "the last 7 days"),
+        ("Temperature history 90 min", "the last 90 min"),
+        ("temperature history for the last 2 weeks", "the last 2 weeks"),
+    ],
+)
+def test_ways_to_ask(history, ben, said, text):
+    (answer,) = ask(ben, text)
+    assert said in answer
+
+
+def test_of_a_lamp_it_is_told_how_long_it_was_on(said, ben, passes):
+    said(0, "true", "lamp")
+    passes(3)
+    said(0, "false", "lamp")
+    passes(1)
+    assert "on for 75 % of the time" in ask(ben, "lamp history 4h")[0]
+
+
+def test_where_nothing_is_known_it_says_so(history, ben):
+    assert ask(ben, "humidity history") == ["Humidity, the last 24 h: nothing is known."]
+    assert "I do not know" in ask(ben, "rain history")[0]
+
+
+def test_it_stands_in_the_help(ben):
+    assert "temperature history 24h" in ask(ben, "help")[0]
