@@ -39,6 +39,8 @@ def test_the_tables_that_are_read_again(hub, reload):
     forms, register = hub.need("disco").forms["host"], hub.need("register")
     reload('[contact]\nadmin = ["mailto:ann@home.example"]\n[register]\nopen = true')
     assert CONTACT in forms and register.open
+    reload("[strangers]\ncontacts_only = true")
+    assert hub.need("strangers").contacts_only
     assert reload("[limits]\nrate = 1000").rate == 1000
     assert CONTACT not in forms and not register.open
 
@@ -47,3 +49,13 @@ def test_a_mistake_changes_nothing(hub, reload):
     reload("[register]\nopen = true")
     reload("[register]\nopen = 3")
     assert hub.need("register").open
+
+
+def test_what_takes_a_restart_is_said_as_long_as_it_is_another_than_what_runs(hub, reload, caplog):
+    for changed in ("[listen]\nclient = 0", "[listen]\nclient = 0\n[register]\nopen = true"):
+        reload(changed)
+        (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert said.startswith("'listen' has changed in ") and said.endswith(": that takes a restart")
+        caplog.clear()
+    reload("")
+    assert "restart" not in caplog.text

@@ -99,7 +99,10 @@ class Disco:
         return self.nodes[at, node]
 
     def _admit(self, at, iq):
-        """§8: only who may see a person's presence learns that there is one."""
+        """§8: only who may see a person's presence learns that there is one. What the server tells is long, and other
+        servers ask for it once, when they meet it."""
+        if at == "host" and not self.hub.need("strangers").may_ask(iq):
+            raise StanzaError("policy-violation", "Ask less often", type="wait")
         if at != "account" or iq.sender.bare == iq.to:
             return
         if not self.hub.need("roster").subscribed(iq.to, iq.sender.bare):

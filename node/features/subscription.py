@@ -13,7 +13,7 @@ from node.base.jid import Jid
 from node.base.stanza import Stanza
 from node.base.stored import pack, unpack
 from node.features.roster import Item, Rosters, Saving
-from node.hub.quota import Quota
+from node.hub.quota import Peers
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ HELD_LIMIT = 100  # stanzas between two people while a commit of 20 ms is under 
 # Changes that strangers of one domain may make in an hour, by asking and taking it back: each is a commit of some
 # 12 KiB, so 6 MB a day, a quarter of what a card is to bear. A village gets to know this home in an evening.
 STRANGERS_LIMIT = 20
+STRANGER_LIMIT = 4  # of these, of one: he asks, takes it back, and asks again, and does not speak for all of his domain
 REQUEST_LIMIT = 4096  # bytes of a request that are kept: a line of introduction and a nickname
 
 
@@ -104,7 +105,7 @@ class Subscriptions:
         self.rosters: Rosters = hub.need("roster")
         # A change that is being kept, and what follows it, by owner and contact.
         self.held: dict[tuple[Jid, Jid], tuple[Task[None], list]] = {}
-        self.strangers = Quota(STRANGERS_LIMIT, 3600)  # by domain
+        self.strangers = Peers(STRANGER_LIMIT, STRANGERS_LIMIT, 3600)
 
     @property
     def presence(self):
@@ -220,8 +221,10 @@ class Subscriptions:
         if stanza.type == "unsubscribe" and not old.listed:
             heard = False  # §3.3.3: of a request that was in no roster only the record is removed
         counts = new != old and not old.listed and contact.domain != self.hub.host
-        if counts and not self.strangers.take(contact.domain, self.hub.loop.time()):
-            log.debug("%s: %s of %s is dropped: there were too many from there", owner, stanza.type, contact)
+        if counts and not self.strangers.take(contact, self.hub.loop.time()):
+            log.debug(
+                "%s: %s of %s is dropped: there were too many from him or from there", owner, stanza.type, contact
+            )
             return None  # silently, as for an account that is not there; his server asks again at his next login
 
         def failed(error):

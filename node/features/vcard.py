@@ -5,6 +5,8 @@ from node.base.errors import StanzaError
 from node.base.stanza import CLIENT, PLAIN_SCOPES
 from node.hub.store import StoreError
 
+NEEDS = ("strangers",)
+
 NS = "vcard-temp"
 
 LIMIT = 131_072  # bytes; phones put a picture of up to 100 KB in, and it has to fit a stanza of 256 KiB
@@ -13,7 +15,7 @@ SCHEMA = "CREATE TABLE vcards (localpart TEXT PRIMARY KEY, xml BLOB NOT NULL)"
 
 
 def setup(hub, options):
-    cards = Cards(hub.store.accounts)
+    cards = Cards(hub)
     hub.advertise(NS)
     hub.advertise(NS, at="account")
     hub.on_iq("get", "vCard", NS, cards.own, at="self")
@@ -27,15 +29,19 @@ def setup(hub, options):
 class Cards:
     """Everybody's vCard, on disk only: it is seldom asked for, and a picture is large."""
 
-    def __init__(self, database):
-        database.schema("vcard", SCHEMA)
-        self.database = database
+    def __init__(self, hub):
+        self.database = hub.store.accounts
+        self.database.schema("vcard", SCHEMA)
+        self.strangers = hub.need("strangers")
 
     def own(self, iq, origin):
         return self.answer(iq, "item-not-found")
 
     def show(self, iq, origin):
-        """Anybody may see it (§5). Who has none gets the answer that a missing account gives (§3.3)."""
+        """Anybody may see it (§5), a stranger so often. Who has none gives the answer of a missing account (§3.3), and
+        so does who is asked too often: nobody is to learn from it that he is there."""
+        if not self.strangers.may_ask(iq):
+            raise StanzaError("service-unavailable")
         return self.answer(iq, "service-unavailable")
 
     def answer(self, iq, otherwise):

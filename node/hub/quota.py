@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 
+from node.base.jid import Jid
+
 
 class Quota:
     """`number` within `seconds` for each key; what was used comes back evenly.
@@ -35,3 +37,18 @@ class Quota:
         """What was taken came to nothing."""
         if key in self._used:
             self._used[key] -= self._interval
+
+
+class Peers:
+    """So many within `seconds` by one address, and so many by all of its domain, where a spammer has more of them."""
+
+    __slots__ = ("_address", "_domain")
+
+    def __init__(self, by_address: int, by_domain: int, seconds: float):
+        self._address = Quota(by_address, seconds)
+        self._domain = Quota(by_domain, seconds)
+
+    def take(self, peer: Jid, now: float) -> bool:
+        """Uses one of both, if both have one more; else none of either."""
+        is_left = self._domain.is_left(peer.domain, now)
+        return is_left and self._address.take(peer.bare, now) and self._domain.take(peer.domain, now)

@@ -202,8 +202,9 @@ class Store:
             return
         answers: list[Answer] = []
         losses = []
-        for database, turns in batch.items():
-            told, loss = database.save(turns, commit)
+        # The archive last: what is there is not taken a second time (D6), so all else that came of it has to be there.
+        for database in sorted(batch, key=lambda database: database is self.archive):
+            told, loss = database.save(batch[database], commit)
             answers += told
             if loss:
                 losses.append((database, loss))

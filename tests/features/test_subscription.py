@@ -7,7 +7,7 @@ import pytest
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.features.roster import Item
-from node.features.subscription import STRANGERS_LIMIT, inbound, outbound
+from node.features.subscription import STRANGER_LIMIT, STRANGERS_LIMIT, inbound, outbound
 from tests.conftest import settle
 
 CONTACT = parse("juliet@hub.local")
@@ -403,7 +403,8 @@ def test_P2_strangers_elsewhere_cannot_wear_out_the_disk(romeo, juliet, hub, mon
             settle(hub)
         return written
 
-    assert changes("a@far.example", 8) + changes("b@far.example", 8) == STRANGERS_LIMIT
+    assert changes("a@far.example", 8) == STRANGER_LIMIT
+    assert STRANGER_LIMIT + sum(changes(f"b{number}@far.example", 2) for number in range(8)) == STRANGERS_LIMIT
     assert not any(says("a@near.example", "unsubscribe") for _ in range(STRANGERS_LIMIT))  # nothing to be kept
     assert changes("a@near.example", 1) == 2
     assert changes("known@far.example", 2) == 4

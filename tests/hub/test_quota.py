@@ -1,6 +1,7 @@
 """So many in so long, and no more."""
 
-from node.hub.quota import Quota
+from node.base.jid import parse
+from node.hub.quota import Peers, Quota
 
 HOUR = 3600
 
@@ -47,3 +48,17 @@ def test_it_knows_the_last_ones_alone():
     assert quota.take("c", 0)  # pushes out a
     assert not quota.take("b", 0) and not quota.take("c", 0)
     assert quota.take("a", 0)
+
+
+def test_one_peer_does_not_use_up_what_his_domain_has_and_many_do():
+    peers = Peers(3, 5, HOUR)
+
+    def takes(peer, now=0):
+        return sum(peers.take(parse(peer), now) for _ in range(10))
+
+    assert takes("eve@far.example/a") == 3
+    assert takes("eve@far.example/b") == 0
+    assert takes("adam@far.example/a") == 2
+    assert takes("cain@far.example/a") == 0
+    assert takes("abel@near.example") == 3
+    assert takes("cain@far.example/a", 3 * HOUR / 5) == 3  # what he was refused is not counted

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from node.hub import database as database_module
 from node.hub import sqlite as file_module
 from node.hub import store as module
 from node.hub.store import Store, StoreError
+from tests.conftest import until
 
 DEADLINE = 10  # seconds that any of these may take
 NOTES = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
@@ -37,6 +39,26 @@ def run(test, folder):
                 return await test(store)
 
     return asyncio.run(inside())
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """What nobody feels is committed soon. Some tests look at the patience, and set it themselves."""
+    monkeypatch.setattr(module, "PATIENCE", 0)
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How long the writer is going to wait, each time that it begins to: seconds, None for ever."""
+    begun = []
+
+    class Event(threading.Event):
+        def wait(self, timeout=None):
+            begun.append(timeout)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=Event, Thread=threading.Thread))
+    return begun
 
 
 async def nothing(store):
@@ -253,7 +275,7 @@ def test_a_batch_gathers_until_its_time_has_come_or_it_is_large(tmp_path, commit
         await store.archive.committed()
         for number in range(1, module.GROUP):
             store.archive.write(INSERT, (number, "x"))
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(0)
         assert len(commits) == 1 and store.archive.waiting == module.GROUP - 1
         store.archive.write(INSERT, (module.GROUP, "x"))
         await store.archive.committed()
@@ -273,44 +295,49 @@ def test_a_batch_is_committed_when_its_time_has_come(tmp_path, commits):
     assert len(commits) <= 2
 
 
-def test_what_nobody_feels_gathers_until_somebody_waits_in_a_hurry(tmp_path, commits, monkeypatch):
+def test_what_nobody_feels_gathers_until_somebody_waits_in_a_hurry(tmp_path, commits, waits, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 3600)
 
     async def test(store):
         store.archive.write(INSERT, (1, "x"))
         patient = store.archive.committed(hurry=False)
-        await asyncio.sleep(0.05)
+        await until(lambda: waits.count(3600) == 1)
         assert commits == [] and not patient.done()
         store.accounts.write(INSERT, (1, "x"))
         await store.accounts.committed()
         assert patient.done() and sorted(commits) == ["accounts.db", "archive.db"]
         store.archive.write(INSERT, (2, "and so again"))
-        await asyncio.sleep(0.05)
+        await until(lambda: waits.count(3600) == 2)
         assert len(commits) == 2
 
     run(test, tmp_path)
 
 
-def test_one_who_is_in_a_hurry_later_takes_along_what_gathers(tmp_path, commits, monkeypatch):
+def test_one_who_is_in_a_hurry_later_takes_along_what_gathers(tmp_path, commits, waits, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 3600)
 
     async def test(store):
         store.archive.write(INSERT, (1, "x"))
-        await asyncio.sleep(0.01)  # the writer has begun to wait
+        await until(lambda: 3600 in waits)
         await store.archive.committed()
 
     run(test, tmp_path)
     assert commits == ["archive.db"]
 
 
-def test_what_nobody_feels_is_committed_when_patience_ends(tmp_path, commits):
+def test_what_nobody_feels_is_committed_when_patience_ends(tmp_path, commits, waits, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 3600)
+
     async def test(store):
-        begun = asyncio.get_running_loop().time()
         for number in range(5):
             store.archive.write(INSERT, (number, "x"))
-            await asyncio.sleep(0.005)
-        await store.archive.committed(hurry=False)
-        assert module.PATIENCE * 0.9 < asyncio.get_running_loop().time() - begun < 4 * module.PATIENCE
+            await asyncio.sleep(0)
+        kept = store.archive.committed(hurry=False)
+        await until(lambda: 3600 in waits)
+        await asyncio.sleep(0)
+        assert commits == [] and not kept.done()
+        store._hurry.set()  # an hour later
+        await kept
 
     run(test, tmp_path)
     assert commits == ["archive.db"]
@@ -362,22 +389,13 @@ def test_those_who_wait_are_woken_once_a_batch(tmp_path):
     run(test, tmp_path)
 
 
-def switches(store) -> int:
-    """How often the writer's thread has gone to sleep (proc(5))."""
-    status = Path(f"/proc/self/task/{store._thread.native_id}/status").read_text()
-    return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
-
-
-def test_an_idle_store_writes_nothing_and_has_no_timer(tmp_path, commits):
+def test_an_idle_store_writes_nothing_and_has_no_timer(tmp_path, commits, waits):
     async def test(store):
         store.archive.write(INSERT, (1, "x"))
         await store.archive.committed()
-        written = [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
         assert len(asyncio.get_running_loop()._scheduled) == 1  # the deadline of this test
-        before = switches(store)
-        await asyncio.sleep(5 * module.INTERVAL)
-        assert switches(store) - before <= 1  # the writer goes to sleep once, and is not woken by a timer
-        assert [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())] == written
+        await until(lambda: waits.count(None) == 2)
+        assert waits[0] is waits[-1] is None  # the writer sleeps, as at first, and no timer wakes it
 
     run(test, tmp_path)
     assert commits == ["archive.db"]
@@ -400,12 +418,6 @@ def test_who_writes_faster_than_the_disk_is_refused_at_last(tmp_path, stuck, mon
 
 
 # Turns: what may be acknowledged
-
-
-async def until(true):
-    """The deadline is that of the test."""
-    while not true():
-        await asyncio.sleep(0.001)
 
 
 def test_writes_are_counted_over_all_databases(tmp_path):
@@ -545,10 +557,11 @@ def test_nothing_behind_a_debt_is_safe_though_it_is_on_disk(tmp_path, monkeypatc
         assert store.safe == 0
         heard = []
         store.when_safe(lambda: heard.append(True))
-        await asyncio.sleep(0.01)
-        assert not heard
+        store.accounts.write(INSERT, (2, "kept, too"))
+        await store.accounts.committed()
+        assert store.safe == 0 and not heard
         store.archive.made_good()
-        assert store.safe == 2
+        assert store.safe == 3
         await until(lambda: heard)
 
     run(test, tmp_path)
@@ -734,7 +747,9 @@ def read_only(path):
 FULL_DISK = """
 import asyncio, contextlib, resource, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 from node.hub.store import Store, StoreError
+from tests.conftest import until
 
 async def main():
     with contextlib.closing(Store(Path(sys.argv[1]), asyncio.get_running_loop())) as store:

@@ -115,6 +115,21 @@ def test_readings_keep_their_decimals_and_only_changes_are_told(run):
     run(story())
 
 
+def test_the_reading_of_a_sensor_that_is_lost_is_shown_no_longer(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.report({"temperature": "10.0"})
+            assert it.news.get_nowait() == (True, {"temperature"})
+            it.driver.report({"temperature": None})
+            assert it.news.get_nowait() == (True, set())
+            assert "temperature" not in it.thing.readings
+            it.driver.report({"temperature": None})
+            assert it.news.empty()
+
+    run(story())
+
+
 def test_what_alarms_is_said_in_words(run):
     async def story():
         driver = Lamp()
@@ -148,6 +163,30 @@ def test_a_thing_that_is_not_heard_of_is_stale_until_it_is(run):
             assert it.thing.online
             it.driver.readings = {"temperature": "12"}
             await it.until(lambda: not it.thing.stale)
+
+    run(story())
+
+
+def test_a_driver_may_know_how_long_its_hardware_is_silent(run):
+    async def story():
+        driver = Lamp()
+        driver.patience = 0.01
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.stale)
+
+    run(story())
+
+
+def test_what_has_only_controls_is_never_stale(run, monkeypatch):
+    monkeypatch.setattr("node.hub.thing.STALE_SECONDS", 0.01)
+
+    async def story():
+        driver = Lamp(interval=0.001)
+        driver.fields, driver.readings = (), {}
+        async with Story(driver) as it:
+            await it.driver.asked(10)
+            assert it.thing.online
+            assert not it.thing.stale
 
     run(story())
 

@@ -35,7 +35,7 @@ class Archive:
     def __init__(self, account: str):
         self.account = account
         self.order: list[tuple[Letter, str]] = []
-        self.times: Counter[str] = Counter()  # letter → how often it is there
+        self.letters: set[str] = set()
         self.last = ""
         self.stamp = ""
         self.numbers: dict[str, int] = {}  # sender → the number of the last
@@ -43,14 +43,11 @@ class Archive:
     def grows(self, found: Iterable[Heard], book: "Book") -> None:
         for heard in found:
             letter = book.judge(self.account, heard)
-            if letter.id not in self.times:
-                before = self.numbers.get(letter.sender, 0)
-                assert before < letter.number, f"{letter.id} is behind number {before} in the archive of {self.account}"
-                self.numbers[letter.sender] = letter.number
-            else:
-                book.counts["archived again"] += 1
-            self.times[letter.id] += 1
-            assert self.times[letter.id] <= letter.times, f"{letter.id} is {self.times[letter.id]} times in the archive"
+            assert letter.id not in self.letters, f"{letter.id} is twice in the archive of {self.account}"
+            before = self.numbers.get(letter.sender, 0)
+            assert before < letter.number, f"{letter.id} is behind number {before} in the archive of {self.account}"
+            self.numbers[letter.sender] = letter.number
+            self.letters.add(letter.id)
             assert self.stamp <= heard.stamp, f"{letter.id} is older than what lies before it"
             self.stamp = heard.stamp
             self.last = heard.archive_id

@@ -132,15 +132,19 @@ class Member(Device):
             self.anchor = heard.archive_id
 
     def _why_again(self, letter: Letter, heard: Heard) -> str:
-        """What excuses that it came again: nobody could know that it had come, or it was said again."""
-        if letter.times > 1:
-            return "sent again"
-        assert letter.id in self.fresh, f"{self.jid} had acked what came again: {heard}"
-        session, life = self.fresh[letter.id]
-        if session != self.session:
-            return "not acked"
-        assert heard.stamp and life != self.book.life, f"{self.jid} got it twice in one session: {heard}"
-        return "kept, and the ack not"
+        """What excuses that it came again: nobody could know that it had come."""
+        if letter.id in self.fresh:
+            session, life = self.fresh[letter.id]
+            if session != self.session:
+                return "not acked"
+            if heard.stamp and life != self.book.life:
+                return "kept, and the ack not"
+        assert letter.times > 1, f"{self.jid} had acked what came again: {heard}"
+        if heard.archive_id not in self.known[letter.id]:
+            return "lost before it was on disk, and sent again"
+        # It found it in its archive, and then another device's session ended, in which it had waited.
+        assert heard.stamp and self.keeps_up, f"{self.jid} got again what was sent again: {heard}"
+        return "left by another device"
 
     def _knows(self, letter: Letter, heard: Heard) -> None:
         ids = self.known.setdefault(letter.id, [])
@@ -354,7 +358,9 @@ class Household:
             archive.grows(await self._history(account, archive.last), self.book)
         for letter in self.book.looked_for.values():
             for account in (letter.to, letter.sender.partition("/")[0]):
-                assert letter.id in self.book.archive(account).times, f"{letter.id} is not in the archive of {account}"
+                assert letter.id in self.book.archive(account).letters, (
+                    f"{letter.id} is not in the archive of {account}"
+                )
         self.book.looked_for.clear()
         for member in members:
             if not member.keeps_up:  # old messages come by and by
@@ -391,4 +397,4 @@ class Household:
             assert [(heard.id, heard.archive_id) for heard in forwards] == [(a.id, i) for a, i in archive.order]
             for letter in self.book.letters.values():
                 if letter.covered and account in (letter.to, letter.sender.partition("/")[0]):
-                    assert letter.id in archive.times, f"{letter.id} is not in the archive of {account}"
+                    assert letter.id in archive.letters, f"{letter.id} is not in the archive of {account}"

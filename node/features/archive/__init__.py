@@ -9,9 +9,11 @@ is told its id in his archive (XEP-0359), and nobody else is.
     query.py        what clients ask
     preferences.py  whose messages somebody wants kept (XEP-0441)
     retraction.py   messages that are taken back (XEP-0424)
+    repetition.py   messages that are said again after a broken line
     retention.py    how long and how much; accounts that are removed
 """
 
+from asyncio import sleep
 from dataclasses import dataclass
 
 from node.base import paging
@@ -24,6 +26,7 @@ from node.base.stored import unpack
 from node.features.archive.preferences import Preferences
 from node.features.archive.query import EXTENDED, GROUPCHAT_FIELD, NS, Queries
 from node.features.archive.reading import Reader, Wanted
+from node.features.archive.repetition import Repetition
 from node.features.archive.retention import Retention
 from node.features.archive.retraction import RETRACT, TOMBSTONE, Retractions
 from node.features.archive.rows import ID, RECEIVER_ARCHIVE, SENDER_ARCHIVE, Rows
@@ -69,6 +72,8 @@ class Archive:
         self.preferences = Preferences(hub)
         self.blocking = hub.need("blocking")
         self.retractions = Retractions(hub, self.rows, self.reader)
+        self.repetition = Repetition(hub, self.rows, self.reader)
+        self.first = self.rows.next_id  # row of this run
         self._last: tuple[Stanza, list] | None = None  # the message on its way just now, and its row
 
     # On the way of messages
@@ -85,9 +90,25 @@ class Archive:
             and not self.blocking.blocks(receiver, sender)  # whoever is blocked has said nothing (XEP-0313 §6.1)
             and wants(receiver, sender)
         )
+        row = self.repetition.find(message, origin) if mine else None
+        if row is not None:
+            return self.again(message, row)
         if mine or theirs:
             self.keep(message, me if mine else None, receiver if theirs else None)
         return False
+
+    def again(self, message: Stanza, row: list):
+        """It lies there already, in this row, and was passed on, or kept for who is away, when it came. Its sender is
+        acked when that is safe, and nobody hears of it.
+
+        But if the node was killed since, nobody knows how far it got with a server or a thing, which have no archive
+        here: to these it is passed on once more. Better twice than never.
+        """
+        assert message.to is not None
+        if row[ID] < self.first and not self.is_person(message.to):
+            self._last = message, row
+            return False
+        return self.hub.spawn(sleep(0), "a repetition")  # whoever waits for a task is acked by what is safe behind it
 
     def arriving(self, message: Stanza, origin):
         """Guard: gives what is delivered the id that it has in its receiver's archive."""

@@ -1,6 +1,5 @@
 """The rows of archive.db: their order, their numbers, and what a restart, a loss or another file makes of them."""
 
-import asyncio
 import sqlite3
 from types import SimpleNamespace
 
@@ -11,7 +10,7 @@ from node.features.archive import rows as module
 from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store, StoreError
-from tests.conftest import HOST, Person, settle
+from tests.conftest import HOST, Person, settle, until
 from tests.features.archive.conftest import chat, ids_in
 from tests.features.archive.test_query import fill, walk
 
@@ -72,13 +71,8 @@ def on_disk(hub, sql="SELECT id FROM stanzas ORDER BY id"):
     return [row[0] for row in hub.store.archive.read(sql)]
 
 
-def until(hub, true):
-    async def wait():
-        async with asyncio.timeout(5):
-            while not true():
-                await asyncio.sleep(0.001)
-
-    hub.loop.run_until_complete(wait())
+def wait(hub, condition):
+    hub.loop.run_until_complete(until(condition))
 
 
 # Numbers and stamps
@@ -162,7 +156,7 @@ def test_the_map_is_made_in_bulk_and_says_the_same(romeo, juliet, archive, monke
     run(hub.store.archive.committed())
     ids = on_disk(hub)
     assert len(ids) == 25
-    until(hub, lambda: archive.rows.folded >= ids[19])
+    wait(hub, lambda: archive.rows.folded >= ids[19])
     folded = archive.rows.folded
     assert folded == ids[19]
     assert on_disk(hub, "SELECT folded FROM archive_state") == [folded]
@@ -178,14 +172,14 @@ def test_the_map_is_made_in_bulk_and_says_the_same(romeo, juliet, archive, monke
 def test_a_restart_goes_on_with_the_map(romeo, restart, monkeypatch, archive, hub, run, look):
     monkeypatch.setattr(module, "FOLD", 10)
     fill(archive, romeo.jid.bare, 16)
-    until(hub, lambda: archive.rows.folded)
+    wait(hub, lambda: archive.rows.folded)
     assert archive.rows._unfolded == 6
     again = restart()
     rows = again.need("archive").rows
     assert (rows.folded, rows._unfolded) == (archive.rows.folded, 6)
     romeo = Person(again, romeo.jid)
     fill(again.need("archive"), romeo.jid.bare, 5, begin=16)
-    until(again, lambda: rows.folded > archive.rows.folded)
+    wait(again, lambda: rows.folded > archive.rows.folded)
     assert walk(look, romeo, 4) == [str(number) for number in range(21)]
 
 
@@ -202,10 +196,10 @@ def test_a_message_costs_one_statement(romeo, juliet, hub):
 def test_what_a_commit_has_lost_is_written_again(romeo, juliet, look, hub, broken, archive, caplog):
     broken(2)
     romeo.says(chat(JULIET, "1")).says(chat(JULIET, "2"))
-    until(hub, lambda: archive.rows.pending.lost)
+    wait(hub, lambda: archive.rows.pending.lost)
     assert on_disk(hub) == []
     safe = hub.store.safe
-    until(hub, lambda: not archive.rows.pending.lost)
+    wait(hub, lambda: not archive.rows.pending.lost)
     assert look(romeo).bodies == look(juliet).bodies == ["1", "2"]
     assert hub.store.safe > safe
     assert archive.rows.pending._turns or (archive.rows.pending._groups, archive.rows.pending._bytes) == (0, 0)
@@ -217,13 +211,13 @@ def test_what_is_lost_while_the_rest_is_written_again_is_not_forgotten(romeo, hu
     pending = archive.rows.pending
     broken(1)
     romeo.says(chat(JULIET, "1"))
-    until(hub, lambda: pending.lost)
+    wait(hub, lambda: pending.lost)
     for also_lost in (True, False):
         pending._timer.cancel()
         pending._again()
         if also_lost:
             pending._lose(StoreError("again"))
-        until(hub, lambda: not hub.store.archive.waiting and (pending._timer or not pending.lost))
+        wait(hub, lambda: not hub.store.archive.waiting and (pending._timer or not pending.lost))
         assert pending.lost == also_lost
 
 
@@ -232,10 +226,10 @@ def test_nothing_is_safe_before_it_is_on_disk(romeo, hub, broken, archive):
     romeo.says(chat(JULIET, "1"))
     turn, safe = hub.store.turn, []
     hub.store.when_safe(lambda: safe.append(on_disk(hub)))
-    until(hub, lambda: archive.rows.pending._losses >= 3)
+    wait(hub, lambda: archive.rows.pending._losses >= 3)
     assert safe == [] and hub.store.safe < turn - 1
     broken(0)
-    until(hub, lambda: safe)
+    wait(hub, lambda: safe)
     assert len(safe[0]) == 1
 
 
@@ -244,7 +238,7 @@ def test_order_and_ids_are_kept_when_later_messages_were_faster(romeo, juliet, l
     monkeypatch.setattr(module, "FOLD", 2)
     broken(1)
     romeo.says(chat(JULIET, "1"))
-    until(hub, lambda: archive.rows.pending.lost)
+    wait(hub, lambda: archive.rows.pending.lost)
     for number in "23456":
         romeo.says(chat(JULIET, number))
     page = look(romeo)
@@ -252,7 +246,7 @@ def test_order_and_ids_are_kept_when_later_messages_were_faster(romeo, juliet, l
     assert archive.rows.folded == 0  # or what comes late would never get into the map
     archive.rows.pending._timer.cancel()
     archive.rows.pending._again()
-    until(hub, lambda: not archive.rows.pending.lost and archive.rows.folded)
+    wait(hub, lambda: not archive.rows.pending.lost and archive.rows.folded)
     page = look(romeo)
     assert page.bodies == ["1", "2", "3", "4", "5", "6"] and page.fin.get("stable") is None
     heard = [ids_in(text)[0][1] for text in juliet.heard if "<body>" in text]
@@ -264,7 +258,7 @@ def test_R4_beyond_a_bound_messages_are_refused_until_there_is_room(
     romeo, juliet, look, hub, broken, monkeypatch, archive
 ):
     romeo.says(chat(JULIET, "0"))
-    until(hub, lambda: not archive.rows.pending._groups)
+    wait(hub, lambda: not archive.rows.pending._groups)
     monkeypatch.setattr("node.features.archive.pending.LIMIT", 3)
     broken()
     assert romeo.heard and juliet.heard
@@ -279,7 +273,7 @@ def test_R4_beyond_a_bound_messages_are_refused_until_there_is_room(
     )
     assert "type='result'" in romeo.heard[0] and "<composing " in juliet.heard[0]
     broken(0)
-    until(hub, lambda: not archive.rows.pending.full)
+    wait(hub, lambda: not archive.rows.pending.full)
     romeo.says(chat(JULIET, "6"))
     assert look(romeo).bodies == ["0", "1", "2", "3", "6"]
 
@@ -297,6 +291,6 @@ def test_a_node_that_stops_tries_once_more(romeo, hub, broken, archive, restart,
     monkeypatch.setattr("node.features.archive.pending.AGAIN", 3600)
     broken(1)
     romeo.says(chat(JULIET, "1"))
-    until(hub, lambda: archive.rows.pending.lost)
+    wait(hub, lambda: archive.rows.pending.lost)
     again = restart()
     assert look(Person(again, romeo.jid)).bodies == ["1"]
