@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,10 @@ LIBRARIES = {
     "serial": {"node/net/tty.py"},
     "cryptography": {"node/net/certificate.py"},
     "segno": {"node/cli/qr.py"},
+    "pynmea2": {"node/drivers/nmea.py"},
     "pymodbus": {"node/drivers/modbus/__init__.py", "node/drivers/modbus/bus.py"},  # requests, and frames
     "pynmea2": {"node/drivers/nmea.py"},
+    "gpiod": {"node/drivers/gpio.py"},
 }
 
 
@@ -44,6 +47,7 @@ def folder_of(path: Path) -> str:
     return first if first in FLOORS else ""
 
 
+@cache
 def imports(path: Path) -> list[str]:
     """All modules that a file names, at its top or inside: 'node.hub.thing', 'serial'."""
     found = []

@@ -400,32 +400,21 @@ def test_R6_whatever_the_clock_says_history_has_an_order_and_nobody_is_thrown_ou
 def test_R8_a_disk_that_takes_two_seconds_delays_acks_and_nobody_else(home, run):
     disk = Spoiler(home)
     home.start()
-    loop_time = time.monotonic
 
     async def story():
         async with people(home, "ann", "bob") as (ann, bob):
             await ann.all_covered()
             acked = ann.acked
             disk.does(slow=2)
-            begun = loop_time()
             write(ann, "bob", "live")
             await hear(bob, "live")
-            assert loop_time() - begun < 1
-            assert await h_now(ann) == acked and loop_time() - begun < 1
-            waits = []
-            while ann.owed:
-                asked = loop_time()
+            assert await h_now(ann) == acked
+            covered = asyncio.ensure_future(ann.all_covered())
+            for _ in range(20):
                 await bob.ping()
-                waits.append(loop_time() - asked)
-                await asyncio.sleep(0.02)
-            took = loop_time() - begun
+                assert ann.acked == acked and not covered.done(), "a ping was answered after the commit only"
             disk.does()
-            assert took > 2
-            waits.sort()
-            assert len(waits) > 20 and waits[len(waits) * 9 // 10] < 0.05, (
-                waits
-            )  # a tenth is for this machine's other work
-            return took, waits[-1]
+            await covered
+            assert ann.acked > acked
 
-    took, worst = run(story())
-    print(f"acked after {took:.1f} s; the longest ping took {worst * 1000:.0f} ms")
+    run(story())

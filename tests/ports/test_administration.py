@@ -20,6 +20,10 @@ def ask(hub, run):
     return lambda do, **request: run(handlers[do](request))
 
 
+def test_which_node_it_is_is_told(ask):
+    assert ask("domain") == "hub.local"
+
+
 def test_people_are_added_listed_and_removed(ask):
     assert ask("user-add", name="Ann", password="secret") == "ann@hub.local"
     assert ask("user-add", name="bob", password="secret") == "bob@hub.local"

@@ -19,6 +19,7 @@ NS = management.NS
 ENABLE = f"<enable xmlns='{NS}' resume='true'/>"
 R = f"<r xmlns='{NS}'/>"
 PING = "<iq type='get' id='p' to='hub.local'><ping xmlns='urn:xmpp:ping'/></iq>"
+SLOW = "<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>"
 UNEXPECTED = f"<failed xmlns='{NS}'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
 BODY = "<body>Is the lamp on?</body>"
 PHONE = parse("ann@hub.local/phone")
@@ -55,6 +56,18 @@ async def falls_asleep(hub, talker, jid=PHONE):
     """The line is cut, and the node has seen it."""
     talker.writer.transport.abort()
     await until(lambda: session(hub, jid).is_asleep)
+
+
+def slow(hub) -> asyncio.Event:
+    """SLOW is answered when this is set."""
+    done = asyncio.Event()
+
+    async def slow(iq, origin):
+        await done.wait()
+        return iq.reply()
+
+    hub.on_iq("get", "slow", "urn:slow", slow)
+    return done
 
 
 def session(hub, jid=PHONE) -> Client:
@@ -182,14 +195,8 @@ def test_who_did_not_ask_is_not_told(connect, run, hub):
 def test_what_waits_for_a_handler_counts_when_that_is_done(connect, run, hub):
     async def talk():
         ann, _ = await enabled(connect)
-        done = asyncio.Event()
-
-        async def slow(iq, origin):
-            await done.wait()
-            return iq.reply()
-
-        hub.on_iq("get", "slow", "urn:slow", slow)
-        ann.says(f"{PING}<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>{PING}{R}")
+        done = slow(hub)
+        ann.says(PING + SLOW + PING + R)
         assert (await ann.hears("<a [^>]*/>")).endswith(a(1))
         done.set()
         assert "id='s'" in await ann.hears(re.escape(a(3)))
@@ -484,14 +491,8 @@ def test_what_came_before_the_cut_is_counted_and_what_is_sent_again_not_twice(co
 def test_resumed_waits_for_what_is_being_done(connect, run, hub):
     async def talk():
         ann, id = await enabled(connect)
-        done = asyncio.Event()
-
-        async def slow(iq, origin):
-            await done.wait()
-            return iq.reply()
-
-        hub.on_iq("get", "slow", "urn:slow", slow)
-        ann.says("<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>" + PING)
+        done = slow(hub)
+        ann.says(SLOW + PING)
         await ann.hears("id='p'/>")
         await falls_asleep(hub, ann)
         waiting = asyncio.ensure_future(resumes(connect, id, 1))
@@ -511,14 +512,8 @@ def test_when_it_takes_too_long_the_client_hears_what_is_handled_and_binds_anew(
 
     async def talk():
         ann, id = await enabled(connect)
-        done = asyncio.Event()
-
-        async def slow(iq, origin):
-            await done.wait()
-            return iq.reply()
-
-        hub.on_iq("get", "slow", "urn:slow", slow)
-        ann.says(PING + "<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>" + PING)
+        done = slow(hub)
+        ann.says(PING + SLOW + PING)
         await ann.hears("id='p'/>.*id='p'/>")
         await falls_asleep(hub, ann)
         ann, answer = await resumes(connect, id, 1)

@@ -14,6 +14,7 @@ from tests.conftest import until
 from tests.ports.client.test_management import (
     PHONE,
     PING,
+    SLOW,
     R,
     a,
     chat,
@@ -23,6 +24,7 @@ from tests.ports.client.test_management import (
     kept,
     resumes,
     session,
+    slow,
     unacked,
 )
 from tests.ports.talker import in_session
@@ -222,12 +224,8 @@ def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port,
 
     async def talk():
         ann, id = await enabled(connect)
-
-        async def slow(iq, origin):
-            await asyncio.Event().wait()
-
-        hub.on_iq("get", "slow", "urn:slow", slow)
-        ann.says(chat(1, "bob@hub.local") + "<iq type='get' id='s' to='hub.local'><slow xmlns='urn:slow'/></iq>" + PING)
+        slow(hub)
+        ann.says(chat(1, "bob@hub.local") + SLOW + PING)
         await ann.hears("id='p'/>")
         leaving = port.leave
 
