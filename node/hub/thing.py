@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -96,13 +96,14 @@ class Driver(Protocol):
     fields: tuple[Field, ...]
     controls: tuple[Control, ...]
     interval: float | None  # seconds between reads; None: it reports by itself
+    # Who reports by itself may have a `patience`, too: seconds without a report until it is stale, if not STALE_SECONDS
     about: dict[str, str]  # name and version, of the board and its firmware
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
         """Reaches the hardware. `report` takes readings from then on. Raises DriverError."""
 
-    async def read(self) -> dict[str, str]:
-        """The readings now. Raises DriverError. Called for drivers with an interval."""
+    async def read(self) -> Mapping[str, str | None]:
+        """The readings now, None of a sensor that is lost. Raises DriverError. Called for drivers with an interval."""
         ...
 
     async def write(self, control: str, value: str) -> None:
@@ -230,21 +231,23 @@ class Thing:
             raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {_wanted(control)}")
         return value
 
-    def report(self, readings: dict[str, str]) -> None:
-        """Takes new values; those of fields that nobody declared are dropped."""
+    def report(self, readings: Mapping[str, str | None]) -> None:
+        """Takes new values; None is that of a sensor that is lost. Those of fields that nobody declared are dropped."""
+        lost = [name for name, value in readings.items() if value is None and name in self.readings]
+        for name in lost:
+            del self.readings[name]
         stamp = self.now()
-        known = {name: value for name, value in readings.items() if name in self.fields}
-        if not known:
-            return
+        known = {name: value for name, value in readings.items() if name in self.fields and value is not None}
         changed = {
             name for name, value in known.items() if name not in self.readings or self.readings[name].value != value
         }
         for name, value in known.items():
             self.readings[name] = Reading(value, stamp)
-        self.last = stamp
-        self._heard = self.clock()
-        self._turn(stale=False)
-        if changed:
+        if known:
+            self.last = stamp
+            self._heard = self.clock()
+            self._turn(stale=False)
+        if changed or lost:
             self._tell(changed)
 
     # Looking after the driver
@@ -285,8 +288,10 @@ class Thing:
     async def _attend(self) -> str:
         """Reads, or waits for reports, until the far end is lost; why."""
         interval = self.driver.interval
-        pause = interval if interval is not None else STALE_SECONDS
-        patience = STALE_READS * interval if interval is not None else STALE_SECONDS
+        patience = STALE_READS * interval if interval is not None else getattr(self.driver, "patience", STALE_SECONDS)
+        if not self.fields:
+            patience = float("inf")  # of what has only controls nothing is to be heard
+        pause = interval if interval is not None else min(patience, STALE_SECONDS)
         opened = self.clock()
         gone = asyncio.ensure_future(self.driver.gone())
         try:

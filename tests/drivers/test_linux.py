@@ -5,7 +5,6 @@ import types
 
 import pytest
 
-from node.drivers import linux
 from node.drivers.linux import Driver, Options
 from node.hub.thing import DriverError, Field
 
@@ -29,7 +28,8 @@ PI = ANY | {
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """`machine(files)` makes a tree of them; a second call changes it. None removes a file."""
-    monkeypatch.setattr(linux.os, "statvfs", lambda _: types.SimpleNamespace(f_blocks=1000, f_bfree=430, f_bavail=380))
+    disk = types.SimpleNamespace(f_blocks=1000, f_bfree=430, f_bavail=380)
+    monkeypatch.setattr("node.drivers.linux.machine.os.statvfs", lambda _: disk)
 
     def machine(files):
         for name, text in files.items():
@@ -167,7 +167,7 @@ def test_where_nothing_can_be_read_it_says_so(machine, tmp_path, monkeypatch):
     def away(folder):
         raise OSError("no such folder")
 
-    monkeypatch.setattr(linux.os, "statvfs", away)
+    monkeypatch.setattr("node.drivers.linux.machine.os.statvfs", away)
     with pytest.raises(DriverError, match=f"nothing can be read below {tmp_path}"):
         opened(machine({}))
     driver = opened(machine(ANY))
@@ -184,9 +184,10 @@ def test_nothing_can_be_set(machine):
 
 
 def test_it_is_never_gone(machine):
-    driver = opened(machine(PI))
+    driver = machine(PI)
 
     async def wait():
+        await driver.open(lambda readings: None)
         gone = asyncio.ensure_future(driver.gone())
         done, _ = await asyncio.wait([gone], timeout=0.02)
         assert not done

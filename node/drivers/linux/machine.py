@@ -1,19 +1,17 @@
 """The machine that the node runs on: its temperature, load, memory, disk, uptime and supply voltage.
 
-All but the disk are files of the kernel (sysfs, procfs), read on the loop itself: 0.06 ms on a PC. What this
-machine cannot tell is no field of it.
+All but the disk are files of the kernel that say what it knows already, so they are read on the loop itself: 0.06 ms
+on a PC for all of them.
 """
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Set
 from decimal import Decimal
 from functools import partial
 from glob import glob
 
 from node.base.path import Path
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Field
 
 # What processors call their thermometers. One of another name may be the battery's: worse than none.
 ZONES = ("cpu", "soc", "pkg", "package", "bcm2835", "imx")  # in thermal zones: ARM boards, Intel, older Pis
@@ -24,55 +22,35 @@ UNDERVOLTAGE = 1  # bit 0 of get_throttled: now (bit 16: since the start), as `v
 Source = Callable[[], str]
 
 
-@dataclass
-class Options:
-    """`[thing.hub]`, all of it optional. `root` is where the kernel's files are found."""
+class Machine:
+    """What this machine can tell; `fields` are known once it has been looked at."""
 
-    disk: Path = Path("/")  # the disk of this folder; a local one: a network disk that is away would stop us
-    root: Path = Path("/")
-
-
-class Driver:
-    """Reads the machine every ten seconds. There is nothing to set, and it cannot be lost."""
-
-    controls: tuple[Control, ...] = ()
-    interval: float | None = 10.0  # seconds: soon enough for a person
-
-    def __init__(self, options: Options, fields: tuple[Field, ...] = (), controls: tuple[Control, ...] = ()):
-        self.disk = options.disk
-        self.root = options.root
-        self.fields: tuple[Field, ...] = ()
-        self.about: dict[str, str] = {}
+    def __init__(self, root: Path, disk: Path):
+        self.root = root
+        self.disk = disk
+        self.fields: dict[str, Field] = {}
         self._sources: dict[str, Source] = {}
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
-        """Finds out what this machine can tell. Raises DriverError when it is nothing."""
-        found = {field: source for field, source in self._offers() if _try(source) is not None}
-        if not found:
-            raise DriverError(f"nothing can be read below {self.root}")
-        self.fields = tuple(found)
-        self._sources = {field.name: source for field, source in found.items()}
+    def look(self) -> None:
+        """Finds out what there is to be told."""
+        found = [(field, source) for field, source in self._offers() if _try(source) is not None]
+        self.fields = {field.name: field for field, _ in found}
+        self._sources = {field.name: source for field, source in found}
+
+    def read(self) -> dict[str, str]:
+        """What can be read now."""
+        return {name: text for name, source in self._sources.items() if (text := _try(source)) is not None}
+
+    def keep(self, names: Set[str]) -> None:
+        """Of its fields, these only."""
+        self.fields = {name: field for name, field in self.fields.items() if name in names}
+        self._sources = {name: self._sources[name] for name in self.fields}
+
+    def about(self) -> dict[str, str]:
+        """The board's model and the kernel's version."""
         model = _try(partial(_text, self.root / "proc/device-tree/model"))
         kernel = _try(partial(_text, self.root / "proc/sys/kernel/osrelease"))
-        self.about = {"name": (model or "Linux").rstrip("\0"), "version": kernel or ""}
-
-    async def read(self) -> dict[str, str]:
-        """What can be read now. Raises DriverError when it is nothing."""
-        readings = {name: text for name, source in self._sources.items() if (text := _try(source)) is not None}
-        if not readings:
-            raise DriverError(f"nothing can be read below {self.root} any more")
-        return readings
-
-    async def write(self, control: str, value: str) -> None:
-        """There is nothing to set."""
-        raise DriverError(f"there is no {control}")
-
-    async def gone(self) -> str:
-        """Never: where this machine is gone, so are we."""
-        return await asyncio.get_running_loop().create_future()
-
-    async def close(self) -> None:
-        """Nothing is held open."""
+        return {"name": (model or "Linux").rstrip("\0"), "version": kernel or ""}
 
     def _offers(self) -> Iterator[tuple[Field, Source]]:
         """What a machine may be able to tell, the most telling first."""
