@@ -80,7 +80,7 @@ class Dialect(NamedTuple):
 
     @property
     def flags(self) -> dict[str, str]:
-        """The categories that a request may name, by attribute; also history, which there is none of yet."""
+        """The categories that a request may name, by attribute; `historical` for all kinds of history."""
         return SHORT_FLAGS if self.short else LONG_FLAGS
 
     def element(self, type: str, value: str) -> str:

@@ -1,7 +1,8 @@
 """Sensor data for machines: urn:nf/nfi/ieee:iot:sd:1.0 and XEP-0323, one readout in two spellings.
 
 The short dialect answers in the iq; XEP-0323 always accepts first and sends the data in a message (L-1). A
-readout for later (`when`) waits here, can be cancelled, and is lost when the node stops.
+readout for later (`when`) waits here, can be cancelled, and is lost when the node stops. Who asks for historical
+values, or for all `from` a time on, gets those that are kept: one by one if they are few, else means of equal times.
 """
 
 import time
@@ -9,6 +10,7 @@ from asyncio import TimerHandle
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from node.base import stamp
 from node.base.element import E, Element, write
@@ -16,16 +18,21 @@ from node.base.errors import StanzaError
 from node.base.form import FormError, boolean, check
 from node.base.jid import Jid
 from node.base.stanza import Stanza
+from node.hub.store import StoreError
 from node.hub.thing import Field, Reading, Thing
 from node.things.dialects import Dialect, addressed, dialects
+from node.things.history.samples import SECOND
 
-NEEDS = ("access",)
+NEEDS = ("access", "history")
 
 LEGACY = "urn:xmpp:iot:sensordata"
 
 FRAGMENT = 8000  # bytes of values in one stanza: with its envelope below the 10 kB that every server takes (SD-10)
 NAMES = 200  # field names in one request: more than a board has
 WAITING = 20  # readouts that wait at one thing: a few per follower; each costs a timer
+PAST = 500  # historical values in one readout: five stanzas or so
+DAY = 86400  # seconds: how far back historical values go if nobody says
+HALF = Decimal("0.5")
 HORIZON = 7 * 86400  # seconds ahead that a readout may be ordered; the node was restarted by then
 
 
@@ -55,10 +62,15 @@ class Request:
     when: float | None = None
 
 
+# A value of before, its field, and whether it is a mean.
+Past = tuple[Reading, Field, bool]
+
+
 class Sensor:
     def __init__(self, hub):
         self.hub = hub
         self.access = hub.need("access")
+        self.history = hub.need("history")
         self.dialects: dict[str, Dialect] = {}
         self.waiting: dict[Jid, dict[tuple[Jid, str], TimerHandle]] = defaultdict(dict)
 
@@ -72,9 +84,9 @@ class Sensor:
         if not dialect.short:
             # The answer first, then the data: whoever asked learns by it which data are his.
             self.hub.route(iq.reply(said(request, "accepted")))
-            self.send(request, readout(thing, request))
+            self.send(request, readout(thing, request, self.past(thing, request)))
             return None
-        first, *rest = readout(thing, request)
+        first, *rest = readout(thing, request, self.past(thing, request))
         if rest:
             self.hub.route(iq.reply(first))
             self.send(request, rest)
@@ -100,7 +112,36 @@ class Sensor:
         self.drop(thing, (request.asker, request.id))
         # Since it was ordered the thing may have been taken out, or the right to read it taken back.
         if self.hub.things.get(thing.jid) is thing and self.access.may_read(thing, request.asker):
-            self.send(request, [said(request, "started"), *readout(thing, request)])
+            self.send(request, [said(request, "started"), *readout(thing, request, self.past(thing, request))])
+
+    def past(self, thing, request):
+        """The historical values that are asked for, with their fields and whether they are means."""
+        if "historical" not in request.categories and (request.categories or request.begin is None):
+            return []
+        end = request.end if request.end is not None else thing.now()
+        begin = request.begin if request.begin is not None else end - DAY
+        fields = [each for each in thing.fields.values() if named(request, each)]
+        try:
+            found = [(each, self.history.samples(thing.jid, each.name, begin, end)) for each in fields]
+            if begin < end and sum(len(samples) for _, samples in found) > PAST:
+                return [past for each in fields for past in self.means(thing, each, begin, end, PAST // len(fields))]
+        except StoreError as error:
+            raise StanzaError("internal-server-error", str(error)) from error
+        return [
+            (Reading(value, at / SECOND), each, False)
+            for each, samples in found
+            for at, value in samples
+            if value and not (each.name in thing.readings and at / SECOND >= thing.readings[each.name].stamp)
+        ]
+
+    def means(self, thing, field, begin, end, count):
+        for bucket in self.history.buckets(thing.jid, field.name, begin, end, count):
+            if bucket.point is not None:
+                mean = bucket.point.mean
+                text = f"{mean:f}" if field.type == "quantity" else f"{mean:.0f}"
+                if field.type == "boolean":
+                    text = "true" if mean >= HALF else "false"
+                yield Reading(text, bucket.begin), field, True
 
     def cancel(self, iq, origin):
         """SD-9, L-2: an id that is not known is as good as cancelled."""
@@ -169,22 +210,30 @@ def said(request, name, **attrs):
     return E(name, request.dialect.ns, **{"id" if request.dialect.short else "seqnr": request.id}, **attrs)
 
 
-def readout(thing: Thing, request: Request) -> list[Element]:
+def readout(thing: Thing, request: Request, past: Iterable[Past] = ()) -> list[Element]:
     """The readings asked for, in as many parts as it takes; what is wrong comes last (SD-7)."""
-    chosen = [
-        (thing.readings[name], each)
+    values = [
+        (thing.readings[name].stamp, value(thing, request.dialect, each, thing.readings[name]))
         for name, each in thing.fields.items()
         if name in thing.readings and wanted(request, each, thing.readings[name])
     ]
-    parts = fragments([(reading.stamp, value(thing, request.dialect, each, reading)) for reading, each in chosen])
+    for reading, each, mean in past:
+        element = value(thing, request.dialect, each, reading)
+        historical(request.dialect, element, each.category, mean)
+        values.append((reading.stamp, element))
+    parts = fragments(values)
     wrong = complaint(thing)
     return short(thing, request, parts, wrong) if request.dialect.short else long(thing, request, parts, wrong)
+
+
+def named(request, field):
+    return not request.names or field.name.casefold() in request.names
 
 
 def wanted(request, field, reading):
     return (
         (not request.categories or field.category in request.categories)
-        and (not request.names or field.name.casefold() in request.names)
+        and named(request, field)
         and (request.begin is None or reading.stamp >= request.begin)
         and (request.end is None or reading.stamp <= request.end)
     )
@@ -210,6 +259,15 @@ def value(thing: Thing, dialect: Dialect, field: Field, reading: Reading) -> Ele
     if field.type == "enum":
         attrs["t" if dialect.short else "dataType"] = field.name
     return E(dialect.element(field.type, reading.value), dialect.ns, **attrs)
+
+
+def historical(dialect, element, category, mean):
+    """Marks a value as one of before. What is not momentary stays what it is, besides (XEP-0323 §5)."""
+    if category == "momentary":
+        del element.attrs[dialect.category(category)]
+    element.attrs["h" if dialect.short else "historicalOther"] = "true"
+    if mean:
+        element.attrs[dialect.category("computed")] = "true"
 
 
 def fragments(values: Iterable[tuple[float, Element]]) -> list[dict[str, list[Element]]]:

@@ -262,3 +262,50 @@ def test_a_peer_elsewhere_reads_with_a_subscription(hub, porch, run, remote):
         hub.route(question, object())
         settle(hub)
         assert [each.to for each in remote()] == [kim] * count
+
+
+# History
+
+
+@pytest.fixture
+def yesterday(hub, porch):
+    """The temperature of three hours."""
+    hub.need("history").series.clear()
+    for hours, text in ((3, "18.0"), (2, "19.5"), (1, "20.0")):
+        porch.now = lambda hours=hours: AT - hours * 3600
+        porch.report({"temperature": text, "lamp": "true" if hours == 2 else "false"})
+    porch.now = lambda: AT
+    porch.report({"temperature": "21.40"})
+    return porch
+
+
+def test_historical_values_are_told_one_by_one_and_marked(ben, yesterday):
+    (answer,) = ask(ben, f"<req xmlns='{NF}' id='1' h='true'><f n='temperature'/></req>")
+    values = re.findall(r"<ts v='([^']+)'>(<q[^>]+>)", answer)
+    assert [at for at, _ in values] == [f"2026-11-22T{hour}:02:11Z" for hour in (11, 12, 13)]
+    assert [re.search(r" v='([^']+)'", each)[1] for _, each in values] == ["18.0", "19.5", "20.0"]
+    assert all(" h='true'" in each and " m=" not in each for _, each in values)
+
+
+def test_from_a_time_on_all_values_are_told_also_that_of_now(ben, yesterday):
+    (answer,) = ask(ben, f"<req xmlns='{NF}' id='1' from='2026-11-22T12:30:00Z'><f n='temperature'/></req>")
+    assert re.findall(r" v='([\d.]+)'", answer) == ["20.0", "21.40"]
+    (answer,) = ask(ben, f"<req xmlns='{NF}' id='1' m='true' from='2026-11-22T12:30:00Z'><f n='temperature'/></req>")
+    assert re.findall(r" v='([\d.]+)'", answer) == ["21.40"], "history was not asked for"
+
+
+def test_in_the_older_namespace_a_status_of_before_is_both(ben, yesterday):
+    _, data = ask(ben, f"<req xmlns='{LEGACY}' seqnr='1' historical='true'><field name='lamp'/></req>")
+    lamps = re.findall(r"<boolean[^>]+>", data)
+    assert [" status='true'" in each and " historicalOther='true'" in each for each in lamps] == [True]
+
+
+def test_of_too_many_values_means_are_told(ben, yesterday, monkeypatch):
+    monkeypatch.setattr("node.things.sensor.PAST", 2)
+    (answer,) = ask(
+        ben,
+        f"<req xmlns='{NF}' id='1' h='true' from='2026-11-22T11:02:11Z' to='2026-11-22T13:02:11Z'>"
+        "<f n='temperature'/></req>",
+    )
+    assert re.findall(r" v='([\d.]+)'", answer) == ["18.0", "19.5"]
+    assert answer.count(" c='true'") == 2

@@ -18,7 +18,7 @@ from node.hub.store import StoreError
 from node.hub.thing import Field, Thing
 from node.things.history import answer
 from node.things.history.samples import SECOND, Point, Sample, Span, number, pack, points, together
-from node.things.history.shelf import DAY, HOUR, MINUTE, Options, Shelf, thin_forever
+from node.things.history.shelf import DAY, HOUR, LONGEST, MINUTE, Options, Shelf, thin_forever
 
 __all__ = ["History", "Options", "setup"]
 
@@ -27,7 +27,7 @@ log = logging.getLogger("hobnode")
 NEEDS = ("chat",)
 
 FLUSH = 300.0  # seconds: at most so much is lost in a crash (D7)
-LONGEST = HOUR * SECOND  # of a span: what does not change is written once an hour
+QUIET = HOUR * SECOND  # what does not change is written so often
 SHARE = 5  # of a deadband: smaller changes are noise
 TYPES = ("quantity", "integer", "boolean")
 FULL = 8192  # bytes of one series in memory: 15 readings a second for five minutes; then it is written earlier
@@ -63,7 +63,8 @@ class _Series:
         self.last, self.value, self.changed = at, value, True
 
     def span(self, until: int) -> Span:
-        return Span(self.first, max(until, self.last), bytes(self.data))
+        """Until then, but for no longer than a span may be: the machine may have slept."""
+        return Span(self.first, max(min(until, self.first + LONGEST), self.last), bytes(self.data))
 
 
 def setup(hub, options: Options) -> None:
@@ -77,7 +78,7 @@ class History:
 
     def __init__(self, hub, options: Options):
         self.hub = hub
-        self.shelf = Shelf(hub.store.things, options)
+        self.shelf = Shelf(hub.store, options)
         self.series: dict[tuple[Jid, str], _Series] = {}
         self.timer = hub.loop.call_later(FLUSH, self.flush)
         self.thinning: Task[None] | None = None
@@ -128,15 +129,18 @@ class History:
                 return
             self.series[thing.jid, field.name] = _Series(id, at, value)
             return
-        series.add(at, value)
-        if len(series.data) > FULL:
-            self.put([series], at)
+        self.add(series, at, value)
 
     def unknown(self, thing, name, at):
         """From now on nothing is known: it is offline, or silent."""
         series = self.series.get((thing.jid, name))
         if series is not None and series.value:
-            series.add(at, "")
+            self.add(series, at, "")
+
+    def add(self, series, at, value):
+        if len(series.data) > FULL or at - series.first > LONGEST:
+            self.put([series], at)
+        series.add(at, value)
 
     def forget(self, thing):
         self.changed(thing, set())
@@ -154,7 +158,7 @@ class History:
     def write(self, all_of_it: bool) -> None:
         """What has changed, and what is due after an hour."""
         now = round(time.time() * SECOND)
-        due = (each for each in self.series.values() if all_of_it or each.changed or now - each.first >= LONGEST)
+        due = (each for each in self.series.values() if all_of_it or each.changed or now - each.first >= QUIET)
         self.put(due, now)
 
     def put(self, due: Iterable[_Series], now: int) -> None:

@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 
 from node.base.stamp import is_plausible
-from node.hub.database import Database
-from node.hub.store import StoreError
+from node.hub.store import Store, StoreError
 from node.things.history.samples import SECOND, Point, Span, pack_points, points, together, unpack_points
 
 log = logging.getLogger("hobnode")
 
 MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
+LONGEST = 2 * HOUR * SECOND  # of a span: an hour, and what the writer comes late
 
 SCHEMA = """
 CREATE TABLE series (id INTEGER PRIMARY KEY, thing TEXT, field TEXT, UNIQUE (thing, field));
@@ -44,9 +44,11 @@ class Options:
 class Shelf:
     """The tables. Blocking reads are short: rows of one series within hours."""
 
-    def __init__(self, database: Database, options: Options):
-        self.database = database
+    def __init__(self, store: Store, options: Options):
+        self.store = store
+        self.database = database = store.things
         self.options = options
+        self.fresh: list[tuple[int, Span]] = []  # not on disk yet, so not to be read there
         database.schema("history", SCHEMA)
         self.series = {(thing, field): id for id, thing, field in database.read("SELECT id, thing, field FROM series")}
         self._last = max(self.series.values(), default=0)
@@ -67,14 +69,21 @@ class Shelf:
                 for series, span in spans
             ]
         )
+        self.fresh += spans
+        self.store.when_safe(lambda: self._kept(len(spans)))
+
+    def _kept(self, count):
+        del self.fresh[:count]
 
     def spans(self, series: int, begin: int, end: int) -> list[Span]:
         """The values from `begin` to `end`, in tenths of seconds."""
         rows = self.database.read(
             "SELECT first, until, data FROM raw WHERE until > ? AND until <= ? AND series = ? AND first < ?",
-            (begin, end + HOUR * SECOND, series, end),  # no span is longer than an hour
+            (begin, end + LONGEST, series, end),
         )
-        return [Span(*row) for row in rows]
+        found = {span.first: span for span in (Span(*row) for row in rows)}
+        found |= {span.first: span for id, span in self.fresh if id == series}
+        return list(found.values())
 
     def minutes(self, series: int, begin: int, end: int) -> dict[int, Point]:
         """The minutes from `begin` to `end`, by the second at which each begins."""

@@ -133,6 +133,14 @@ def test_while_it_is_offline_nothing_is_known(history, said, porch, clock):
     assert [each.begin for each in found] == [START, START + 60, START + 120]
 
 
+def test_while_the_machine_sleeps_nothing_is_known(history, said, porch, clock):
+    said(0, "20")
+    said(12 * HOUR, "22")
+    found = [each.point for each in history.buckets(porch.jid, "temperature", START, START + 2 * HOUR, 2)]
+    assert found == [point("20", "20", "20")] * 2
+    assert history.buckets(porch.jid, "temperature", START + 4 * HOUR, START + 5 * HOUR, 1)[0].point is None
+
+
 def test_of_a_sensor_that_is_lost_nothing_is_known(history, said, porch, clock):
     said(0, "20")
     said(60, None)
@@ -252,7 +260,7 @@ def test_a_clock_that_says_1970_thins_nothing(hub, history, days, run):
 def test_a_second_node_on_the_same_files_finds_its_series(hub, history, said):
     said(0, "20")
     said(0, "50", "humidity")
-    again = Shelf(hub.store.things, Options())
+    again = Shelf(hub.store, Options())
     assert again.series.keys() <= history.shelf.series.keys()
 
 
