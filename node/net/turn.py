@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class Turn:
         self.closing = Deadlines(loop, GRACE, lambda connection: connection.abort())
         self._gone = asyncio.Event()  # a connection has closed since somebody began to wait for it
 
-    def closed(self, connection: Writer) -> None:
+    def closed(self, connection: Hashable) -> None:
         """This connection has closed, whether or not it was about to."""
         self.closing.discard(connection)
         self._gone.set()
