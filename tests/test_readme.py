@@ -12,7 +12,7 @@ from node import config
 from node.cli import main
 from node.features import archive, contact, register, strangers
 from node.ports import limits
-from node.things import access, history
+from node.things import access, history, rules
 from tests.test_floors import CLONE
 
 README = (CLONE / "README.md").read_text()
@@ -85,6 +85,7 @@ def test_every_option_is_in_the_table():
         ("[register]", register.Options),
         ("[strangers]", strangers.Options),
         ("[history]", history.Options),
+        ("[[rule]]", rules.Rule),
     ):
         named = {name for where, name in said if where == table}
         assert named == {field.name for field in dataclasses.fields(options)}
