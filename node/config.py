@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import socket
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ FLOORS = ("features", "things")
 PORTS = {"limits": ["ports"]}
 OWN_NAMES = ("domain", "data", "listen", "thing", "federation", "tls", "gateway", "rule")
 PORT_LIMIT = 65535
+SHARED = ("modbus",)  # drivers of which several may have one port: a line with many devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Listen:
     server: int = 5269
 
     def __post_init__(self):
+        if not _may_be_an_address(self.address):
+            raise ValueError(f"address {self.address!r} is no IP address")
         ports = {name: getattr(self, name) for name in ("client", "client_tls", "server")}
         for name, port in ports.items():
             if not 0 <= port <= PORT_LIMIT:
@@ -44,6 +48,17 @@ class Listen:
         """The ports that are on, by name."""
         named = {"client": self.client, "client_tls": self.client_tls, "server": self.server}
         return {name: port for name, port in named.items() if port}
+
+
+def _may_be_an_address(text: str) -> bool:
+    """Whether what looks like an IP address is one; names are looked up when the node listens."""
+    if not text or not (":" in text or set(text) <= set("0123456789.")):
+        return True
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
+    except (OSError, ValueError):  # ValueError: a NUL
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +199,20 @@ def _things(table: Table, domain: str) -> dict[str, Thing]:
         if prepared in found:
             raise table.mistake(f"{table.inside(name).title} is the address of another thing too", name)
         found[prepared] = _thing(prepared, table.inside(name))
+        _check_port(found, prepared, table.inside(name))
     if "hub" not in found:
         found["hub"] = _thing("hub", Table({}, table.file, {}, (*table.path, "hub")))
     return found
+
+
+def _check_port(things: dict[str, Thing], name: str, table: Table) -> None:
+    """A serial port has one owner: two would take each other's bytes."""
+    port = getattr(things[name].options, "port", None)
+    for other, thing in things.items():
+        if other == name or not isinstance(port, str) or getattr(thing.options, "port", None) != port:
+            continue
+        if not thing.driver == things[name].driver in SHARED:
+            raise table.mistake(f"{table.title} port: {port} is the port of [thing.{other}] too", "port")
 
 
 def _thing(name: str, table: Table) -> Thing:
@@ -229,6 +255,10 @@ def _thing(name: str, table: Table) -> Thing:
         if places:
             rest.values |= {key: places}
     options = build(options_class, rest, also_known=[*own, "fields", "controls"])
+    # What an Options cannot see by itself: whether what is declared and where it is found fit each other.
+    misfit = options.misfit(declared.fields, declared.controls) if hasattr(options, "misfit") else ""
+    if misfit:
+        raise table.mistake(f"{table.title}: {misfit}")
     return Thing(name, driver, options, own["name"], board, declared)
 
 

@@ -82,6 +82,19 @@ fingerprint = "{"ab" * 32}"
     assert found.peers == {"cabin.example": Peer("127.0.0.3", 25269, "ab" * 32)}
 
 
+def test_things_on_one_modbus_line_share_its_port(home):
+    text = "".join(f'[thing.{name}]\nboard = "sdm120"\nport = "/dev/x"\n' for name in ("light", "heat"))
+    assert set(home(text).things) == {"light", "heat", "hub"}
+    assert "[thing.c] port: /dev/x is the port of [thing.light] too" in complaint(
+        home, f'{text}[thing.c]\ndriver = "line"\nport = "/dev/x"\n'
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "fe80::1%eth0", "localhost", "pi.local", "10.example"])
+def test_an_address_to_listen_on_may_be_a_name(home, address):
+    assert home(f"[listen]\naddress = '{address}'").listen.address == address
+
+
 def test_the_example_of_the_manual(home):
     said = complaint(home, '[thing.porch]\nboard = "arduino-uno"\nprot = "/dev/ttyACM0"\n')
     assert said == ":4: [thing.porch] has no option 'prot'; did you mean 'port'?"
@@ -96,16 +109,19 @@ def test_the_example_of_the_manual(home):
         ("[listen]\nclient = '5222'", ':3: [listen] client must be a whole number, not "5222"'),
         (
             "[listen]\nclient = 70000",
-            ":2: [listen] client must be a port from 1 to 65535, or 0 for off, not 70000",
+            ":3: [listen] client must be a port from 1 to 65535, or 0 for off, not 70000",
         ),
         ("[listen]\nserver = 5222", ":2: [listen] client and server cannot both have port 5222"),
+        ("[listen]\nclient = 5269\nserver = 5269", ":3: [listen] client and server cannot both have port 5269"),
+        ("[listen]\nserver = 0\naddress = '127.0.0'", ":4: [listen] address '127.0.0' is no IP address"),
+        ("[listen]\naddress = '1::2::3'", ":3: [listen] address '1::2::3' is no IP address"),
         ("listen = 5222", ":2: listen must be a table, [listen], not 5222"),
         ("data = 3", ":2: data must be a path in quotes, not 3"),
         ("data = 'home.toml'", " is not a directory"),
         ("[tls]\nkey = 'k'", ":2: [tls] needs both, certificate and key"),
         ("[tls]\ncertificate = 'c'\nkey = 'k'", ":3: [tls] certificate: there is no file"),
         ("[limits]\nrate = 'fast'", ':3: [limits] rate must be a whole number, not "fast"'),
-        ("[limits]\nrate = -1", ":2: [limits] rate"),
+        ("[limits]\nrate = -1", ":3: [limits] rate"),
         ("[access]\ncontrol = 'ann'", ':3: [access] control must be a list, each a text, not "ann"'),
         ("[access]\ncontrol = ['ann']", "control"),
         ("[federation]\npers = 1", ":3: [federation] has no option 'pers'; did you mean 'peers'?"),
@@ -114,7 +130,7 @@ def test_the_example_of_the_manual(home):
         ('[federation.peers.cabin]\nfingerprint = "12"', "fingerprint must be a SHA-256"),
         (
             "[federation.peers.cabin]\nport = 0",
-            ":2: [federation.peers.cabin] port must be from 1 to 65535, not 0",
+            ":3: [federation.peers.cabin] port must be from 1 to 65535, not 0",
         ),
         ("[thing.porch]\nboard = 'arduino-un'\nport = 'x'", "did you mean 'arduino-uno'?"),
         ("[thing.porch]\nboard = 3", ":3: [thing.porch] board must be a text, not 3"),
@@ -130,6 +146,11 @@ def test_the_example_of_the_manual(home):
         ("thing = 1", ":2: thing must be a table, [thing], not 1"),
         ("[thing]\nporch = 1", ":3: [thing] porch must be a table, [thing.porch], not 1"),
         ("[thing.porch]\nboard\n", ":3: not valid TOML: Expected '=' after a key in a key/value pair"),
+        (
+            "[thing.a]\ndriver = 'line'\nport = '/dev/x'\n[thing.b]\nboard = 'gps-receiver'\nport = '/dev/x'",
+            ":7: [thing.b] port: /dev/x is the port of [thing.a] too",
+        ),
+        ('[thing."b b"]\ndriver = "line"', "the name 'b b' has a blank that no address may have"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(home, text, said):
@@ -138,7 +159,8 @@ def test_a_mistake_is_answered_in_one_line(home, text, said):
 
 def test_the_domain_is_needed_and_must_be_one(home):
     assert complaint(home, "", domain="") == ": the file needs 'domain', the part after the @ of every address"
-    assert ":1: domain: " in complaint(home, "", domain='domain = "a b"')
+    assert complaint(home, "", domain='domain = "a b"') == ":1: domain: the domain 'a b' has ' ', which no domain may have"
+    assert ": only the part after the @" in complaint(home, "", domain='domain = "ann@home.example"')
     assert ":1: domain must be a text, not 5" in complaint(home, "", domain="domain = 5")
 
 

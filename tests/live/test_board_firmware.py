@@ -63,7 +63,7 @@ def test_the_hello_is_what_board_toml_says_and_the_first_readings_are_true(uno):
         uno.button(True)
         driver, readings = await connect(uno)
         uno.wait("reset")
-        known = board.load("arduino-uno")
+        known = board.load("arduino-uno").declared
         assert driver.fields == known.fields
         assert driver.controls == known.controls
         assert driver.about == {"name": "arduino-uno", "version": "1.0"}
@@ -178,7 +178,7 @@ def test_the_firmware_answers_as_boards_readme_says(uno):
     async def conversation():
         driver, _ = await connect(uno)
         heard = asyncio.Queue()
-        driver.line = heard.put_nowait  # from here on, look at the bytes
+        driver._line = heard.put_nowait  # from here on, look at the bytes
         for command, answer in ANSWERS:
             driver._tty.write(command.encode() + b"\n")
             async with asyncio.timeout(DEADLINE):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -56,14 +56,22 @@ class Options:
             if each.table in ("input", "discrete") or each.bit is not None:
                 raise ValueError(f"controls: {name} must be a coil or a whole holding register")
 
+    def misfit(self, fields: Iterable[Field], controls: Iterable[Control]) -> str:
+        """What is declared and has no register, in words; '' when all is well."""
+        for declared, places in ((fields, self.fields), (controls, self.controls)):
+            for each in declared:
+                if each.name not in places:
+                    return f"{each.name} needs 'register'"
+        return ""
+
 
 class Driver:
     """One device on the line."""
 
     def __init__(self, options: Options, fields: tuple[Field, ...] = (), controls: tuple[Control, ...] = ()):
         self.options = options
-        self.fields = tuple(each for each in fields if each.name in options.fields)
-        self.controls = tuple(each for each in controls if each.name in options.controls)
+        self.fields = fields
+        self.controls = controls
         self.interval: float | None = options.interval
         self.about: dict[str, str] = {}
         self._types = {each.name: each.type for each in self.fields}

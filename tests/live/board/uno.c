@@ -1,13 +1,13 @@
 /* An Arduino Uno without the Uno: runs its firmware in simavr, in step with the wall clock.
  *
- *   uno FIRMWARE.elf LINK
+ *   uno FIRMWARE LINK          FIRMWARE.elf, or FIRMWARE.hex as Intel has it
  *
  * Its serial port is a pseudo-terminal to which LINK points. As on a real Uno, opening the port resets the
  * board, which is then deaf for as long as its boot loader waits.
  *
  * Says, a line each, with the seconds of CLOCK_MONOTONIC last:
  *   ready PATH S     the pty is there
- *   reset S          someone has opened it
+ *   reset S          someone has opened it, or pressed its button
  *   pin 13 0|1 S     the lamp's pin has changed
  *   pwm 9 0..255 S   the dimmer's compare value has changed
  *   pace X S         simulated seconds per second of wall time, asked for by "pace"
@@ -15,6 +15,7 @@
  *   adc 0 MILLIVOLT  the voltage at A0
  *   pin 2 0|1        the button: 0 pressed, 1 released
  *   hang | go        the processor stops, as if the firmware hung; and goes on
+ *   restart          its reset button
  *   pace
  */
 #define _GNU_SOURCE
@@ -33,19 +34,23 @@
 #include "avr_uart.h"
 #include "sim_avr.h"
 #include "sim_elf.h"
+#include "sim_hex.h"
 #include "sim_io.h"
 #include "sim_time.h"
 
 #define HERTZ 16000000
-#define CYCLES_A_BYTE (HERTZ / 11520) /* 115200 8N1 */
 #define CYCLES_A_LOOK (HERTZ / 1000)  /* look at pty and stdin once a millisecond */
-#define TCCR1A 0x80                   /* addresses and a bit of the ATmega328P: data sheet 31 */
+#define TCCR1A 0x80                   /* addresses and bits of the ATmega328P: data sheet 31 */
 #define OCR1AL 0x88
 #define COM1A1 0x80
+#define UCSR0A 0xC0
+#define U2X0 0x02
+#define UBRR0L 0xC4
+#define UBRR0H 0xC5
 #define BOOT_LOADER (HERTZ / 2)       /* optiboot waits half a second before it starts the sketch */
 
 static avr_t *avr;
-static int pty, hung, pin13, pwm9, pin2 = 1;
+static int pty, hung, restart, pin13, pwm9, pin2 = 1;
 static char link_path[256];
 
 static struct {
@@ -100,11 +105,18 @@ static void byte_out(avr_irq_t *irq, uint32_t value, void *param)
 
 /* --- what the world does to the chip ---------------------------------------------------------- */
 
+/* As fast as the firmware has set its UART to be, 8N1: data sheet 20.3.1. */
+static int cycles_a_byte(void)
+{
+    int divisor = avr->data[UBRR0L] + 256 * avr->data[UBRR0H] + 1;
+    return 10 * divisor * (avr->data[UCSR0A] & U2X0 ? 8 : 16);
+}
+
 static avr_cycle_count_t byte_in(avr_t *mcu, avr_cycle_count_t when, void *param)
 {
     (void)mcu, (void)param;
     avr_raise_irq(uart_in, incoming.bytes[incoming.next++]);
-    return incoming.next < incoming.length ? when + CYCLES_A_BYTE : 0;
+    return incoming.next < incoming.length ? when + cycles_a_byte() : 0;
 }
 
 /* The bytes take their time on the wire; what waits behind them stays in the kernel. */
@@ -117,7 +129,7 @@ static void read_pty(int booting)
     if (incoming.length <= 0 || booting)
         incoming.length = 0;
     else
-        avr_cycle_timer_register(avr, CYCLES_A_BYTE, byte_in, NULL);
+        avr_cycle_timer_register(avr, cycles_a_byte(), byte_in, NULL);
 }
 
 /* Held from outside, against the pull-up. The simulator tells the port only of changes, so make one. */
@@ -141,6 +153,8 @@ static void order(char *line, double started)
         hung = 1;
     else if (!strcmp(line, "go"))
         hung = 0;
+    else if (!strcmp(line, "restart"))
+        restart = 1;
     else if (!strcmp(line, "pace"))
         printf("pace %.4f %.6f\n", avr->cycle / (double)HERTZ / (wall() - started), wall());
     else
@@ -192,12 +206,21 @@ static void open_pty(void)
     printf("ready %s %.6f\n", ptsname(pty), wall());
 }
 
-static void load(const char *elf)
+static int read_firmware(const char *file, elf_firmware_t *firmware)
+{
+    const char *ending = strrchr(file, '.');
+    if (!ending || strcmp(ending, ".hex"))
+        return elf_read_firmware(file, firmware);
+    firmware->flash = read_ihex_file(file, &firmware->flashsize, &firmware->flashbase);
+    return firmware->flash ? 0 : -1;
+}
+
+static void load(const char *file)
 {
     elf_firmware_t firmware = {0};
     uint32_t flags = 0;
-    if (elf_read_firmware(elf, &firmware)) {
-        fprintf(stderr, "cannot read %s\n", elf);
+    if (read_firmware(file, &firmware)) {
+        fprintf(stderr, "cannot read %s\n", file);
         exit(1);
     }
     avr = avr_make_mcu_by_name("atmega328p");
@@ -226,7 +249,7 @@ int main(int count, char **words)
     double started;
     int open_now = 0;
     if (count != 3 || strlen(words[2]) >= sizeof link_path) {
-        fprintf(stderr, "usage: uno FIRMWARE.elf LINK\n");
+        fprintf(stderr, "usage: uno FIRMWARE LINK\n");
         return 2;
     }
     strcpy(link_path, words[2]);
@@ -266,8 +289,9 @@ int main(int count, char **words)
             open_now = 0;
             continue;
         }
-        if (!open_now) {
+        if (!open_now || restart) {
             open_now = 1;
+            restart = 0;
             avr_reset(avr);
             hold_pin2();
             start_at = avr->cycle + BOOT_LOADER;
