@@ -260,12 +260,18 @@ class Thing:
                     await self.driver.open(self.report)
                 self._describe()
                 opened = self.clock()
-                if self.driver.interval is not None:
-                    await self._read()  # so that the first presence has something to say
-                else:
-                    self.readings = {}  # what it said before it was lost may be so no more, and it says it anew
-                self._turn(online=True, reason="", stale=False)
-                reason = await self._attend()
+                gone = asyncio.ensure_future(self.driver.gone())
+                try:
+                    if self.driver.interval is not None:
+                        await self._read()  # so that the first presence has something to say
+                        await asyncio.sleep(0)  # it may have been lost by that: then it was never there
+                    else:
+                        self.readings = {}  # what it said before it was lost may be so no more, and it says it anew
+                    if not gone.done():
+                        self._turn(online=True, reason="", stale=False)
+                    reason = await self._attend(gone)
+                finally:
+                    gone.cancel()
                 if self.clock() - opened >= STEADY:
                     retry = FIRST_RETRY
             except DriverError as error:
@@ -285,7 +291,7 @@ class Thing:
         self.controls = {item.name: item for item in self.driver.controls}
         self.readings = {name: reading for name, reading in self.readings.items() if name in self.fields}
 
-    async def _attend(self) -> str:
+    async def _attend(self, gone: asyncio.Future[str]) -> str:
         """Reads, or waits for reports, until the far end is lost; why."""
         interval = self.driver.interval
         patience = STALE_READS * interval if interval is not None else getattr(self.driver, "patience", STALE_SECONDS)
@@ -293,16 +299,12 @@ class Thing:
             patience = float("inf")  # of what has only controls nothing is to be heard
         pause = interval if interval is not None else min(patience, STALE_SECONDS)
         opened = self.clock()
-        gone = asyncio.ensure_future(self.driver.gone())
-        try:
-            while not (await asyncio.wait([gone], timeout=pause))[0]:
-                if interval is not None:
-                    await self._read()
-                if self.clock() - max(self._heard, opened) >= patience:
-                    self._turn(stale=True)
-            return gone.result()
-        finally:
-            gone.cancel()
+        while not (await asyncio.wait([gone], timeout=pause))[0]:
+            if interval is not None:
+                await self._read()
+            if self.clock() - max(self._heard, opened) >= patience:
+                self._turn(stale=True)
+        return gone.result()
 
     async def _read(self) -> None:
         try:

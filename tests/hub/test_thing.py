@@ -247,6 +247,22 @@ def test_gone_hardware_is_offline_with_its_reason_and_comes_back_by_itself(run):
     run(story())
 
 
+def test_hardware_that_is_lost_while_it_is_read_for_the_first_time_was_never_there(run):
+    async def talk():
+        lamp = Lamp(interval=60)
+
+        async def read():
+            lamp.lost.set_result("the board hangs")
+            return {}
+
+        lamp.read = read
+        async with Story(lamp) as it:
+            assert await asyncio.wait_for(it.news.get(), 5) == (False, set())
+            assert it.thing.reason == "the board hangs"
+
+    run(talk())
+
+
 def test_what_a_board_said_before_it_went_away_is_not_shown_as_how_it_is_now(run):
     async def story():
         async with Story(Lamp()) as it:
