@@ -7,6 +7,7 @@ from the sensor to the wire: "10.0" is not "10".
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -97,6 +98,7 @@ class Driver(Protocol):
     controls: tuple[Control, ...]
     interval: float | None  # seconds between reads; None: it reports by itself
     # Who reports by itself may have a `patience`, too: seconds without a report until it is stale, if not STALE_SECONDS
+    # Who hears when a far end that was not there is back may have a `back`: a coroutine that waits for it
     about: dict[str, str]  # name and version, of the board and its firmware
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
@@ -255,6 +257,7 @@ class Thing:
     async def _keep(self) -> None:
         retry = FIRST_RETRY
         while True:
+            opened: float | None = None
             try:
                 async with asyncio.timeout(OPEN_DEADLINE):
                     await self.driver.open(self.report)
@@ -283,8 +286,23 @@ class Thing:
                 reason = f"the driver failed: {type(error).__name__}"
             self._turn(online=False, reason=reason)
             await self._close()
-            await asyncio.sleep(retry)
+            await self._pause(retry, was_there=opened is not None)
             retry = min(2 * retry, LAST_RETRY)
+
+    async def _pause(self, seconds: float, was_there: bool) -> None:
+        """Until it is time to try again: the whole pause after a loss, so that a loose plug is not news all the time;
+        later less for a driver that hears when the far end is back."""
+        back = getattr(self.driver, "back", None)
+        if back is None or was_there:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(back(), seconds)
+
+    def described(self) -> None:
+        """The driver, which is open, has other fields or controls now."""
+        self._describe()
+        self._tell(set())
 
     def _describe(self) -> None:
         self.fields = {item.name: item for item in self.driver.fields}

@@ -8,9 +8,9 @@ import pty
 
 import pytest
 
-from node.drivers import line
-from node.drivers.line import Driver, Options
+from node.drivers.line import Driver, Options, protocol
 from node.hub.thing import Control, DriverError, Field
+from tests.conftest import until
 
 HELLO = (
     '{"hello":"porch","version":"1.2","protocol":1,'
@@ -100,7 +100,7 @@ def tidy_desk():
 @pytest.fixture
 def hurry(monkeypatch):
     """The hello is asked for again soon."""
-    monkeypatch.setattr(line, "ASK_AGAIN", 0.05)
+    monkeypatch.setattr(protocol, "ASK_AGAIN", 0.05)
 
 
 def nothing(readings):
@@ -175,8 +175,7 @@ def test_a_hello_that_lost_a_line_is_asked_for_again(run, hurry):
         board = Board('{"hello":"small","protocol":1,"fields":2}\n{"field":{"name":"light"}}\n{"fie#d":{"name":"x"}}')
         driver = Driver(Options(board.port))
         opening = asyncio.ensure_future(driver.open(nothing))
-        while board.asked < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: board.asked == 2)
         board.hello = HELLO
         await opening
         assert len(driver.fields) == 4
@@ -453,8 +452,7 @@ def test_a_board_that_vanishes_before_its_hello_is_gone_at_once(run):
         board.deaf = 1000
         driver = Driver(Options(board.port))
         opening = asyncio.ensure_future(driver.open(nothing))
-        while not board.asked:
-            await asyncio.sleep(0.01)
+        await until(lambda: board.asked)
         board.unplug()
         with pytest.raises(DriverError, match="USB cable gone"):
             await asyncio.wait_for(opening, 1)
@@ -482,16 +480,24 @@ def test_the_same_driver_opens_the_board_again(run, tmp_path):
     run(talk())
 
 
-def test_a_silent_board_is_asked_and_then_given_up(run):
+def test_a_silent_board_is_asked_and_then_given_up(run, later):
     async def talk():
         board = Board()
         driver = Driver(Options(board.port, heartbeat=0.1))
         await driver.open(nothing)
         gone = asyncio.ensure_future(driver.gone())
-        await asyncio.sleep(0.5)  # five heartbeats, in which it says nothing but its pongs
-        assert not gone.done()
+        for _ in range(5):  # heartbeats, in which it says nothing but its pongs
+            heard = driver._heard
+            later(0.11)
+            await until(lambda heard=heard: driver._heard != heard)
         board.pongs = False
-        assert await asyncio.wait_for(gone, 0.5) == f"the board on {board.port} has been silent for 0 s"
+        for _ in range(3):
+            later(0.06)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not gone.done()
+        later(0.06)
+        assert await gone == f"the board on {board.port} has been silent for 0 s"
         await driver.close()
 
     run(talk())

@@ -39,7 +39,7 @@ def test_a_pair_may_be_called_otherwise_than_the_field():
     ("text", "options"),
     [
         ("x,21.40", {}),
-        ('"a,b", 21.40', {}),
+        ('"a,b", "21.40"', {}),
         ("x;21.40;y", {"separator": ";"}),
         ("  x   21.40", {"separator": " "}),
         ("x\t21.40", {"separator": "\t"}),
@@ -99,6 +99,10 @@ def test_a_line_in_which_no_field_is_or_one_of_another_type_is_refused(format, t
     place = {"csv": Place(column=2), "regex": Place(pattern="T=(.)")}.get(format, Place())
     with pytest.raises(ValueError):
         read(format, text, {"temp": place})
+
+
+def test_where_no_fields_are_any_line_is_understood():
+    assert read("pairs", "hello", fields=()) == {}
 
 
 def test_a_line_whose_sensors_have_nothing_to_say_is_understood():

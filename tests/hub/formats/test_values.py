@@ -40,6 +40,7 @@ def test_a_reading_keeps_its_text(text, type, read):
     [
         ("21.4 °C", "quantity"),
         ("1e99999999", "quantity"),
+        ("9" * 36, "quantity"),
         (40 * "9", "quantity"),
         ("inf", "quantity"),
         ("0x10", "quantity"),

@@ -1,52 +1,25 @@
-"""Boards that speak lines of JSON over a serial port; the protocol is described in boards/README.md."""
+"""The line protocol of boards/README.md: boards that speak JSON, say what they can do, and confirm what they did."""
 
 import asyncio
 import json
-import logging
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from node.hub import board
+from node.drivers.line.hello import RESERVED, Hello, Number, reading, words
+from node.drivers.line.options import Options
 from node.hub.thing import Control, DriverError, Field
+from node.net.grumble import Grumble
 from node.net.lines import Lines
+from node.net.listening import TEXT
 from node.net.tty import Tty, TtyError
 
-log = logging.getLogger("hobnode")
-
-PROTOCOL = "1"
 COMMAND = 127  # bytes of a line to the board, its end not counted: an ATmega328P has 2 KiB of memory for all
 ASK_AGAIN = 1.0  # seconds between two questions for the hello; an Uno takes 0.05 s to say it
-DECLARED = 64  # fields, and controls, of one board: more is noise that looks like declarations
 LAST_ID = 65535  # 16 bits are cheap for a board; a reply that is late by 65535 commands is none
-GRUMBLE = 60.0  # seconds between two lines in our log about the noise of one board
-TEXT = 60  # characters of noise in our log
-RESERVED = ("hello", "field", "control", "ok", "err", "error", "pong")  # what a reading may not be called
-
-_INTEGER = re.compile(r"-?\d{1,18}\Z", re.ASCII)
-_QUANTITY = re.compile(r"-?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
-_SCIENTIFIC = re.compile(r"-?\d{1,18}(\.\d{1,18})?[eE][+-]?[01]?\d\Z", re.ASCII)
 
 
-@dataclass
-class Options:
-    """`[thing.NAME]` with a board that speaks lines."""
-
-    port: str  # /dev/serial/by-id/... stays the same when cables are changed
-    baud: int = 115200
-    timeout: float = 4.0  # seconds for a reply: a Thing gives up after 5
-    heartbeat: float = 2.0  # seconds of silence until we ask whether it lives; after twice that it is gone
-    hello: float = 10.0  # seconds: an Uno is deaf for 2 after its port was opened, boards with Wi-Fi for 5
-
-    def __post_init__(self):
-        for name in ("baud", "timeout", "heartbeat", "hello"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0")
-
-
-class Driver:
+class Talking:
     """A board on a serial port. Until it has said hello, it is what its board.toml says of it."""
 
     interval = None
@@ -61,10 +34,10 @@ class Driver:
         self._id = 0
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._waiting_for_end: list[asyncio.Future[str]] = []
-        self._hello: _Hello | None = None  # while it is being said
+        self._hello: Hello | None = None  # while it is being said
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._noise = _Grumble("%s: skipped %d lines that were not understood; the last: %s")
-        self._complaints = _Grumble("%s: the board has complained %d times; the last: %s")
+        self._noise = Grumble("%s: skipped %d lines that were not understood; the last: %s")
+        self._complaints = Grumble("%s: the board has complained %d times; the last: %s")
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
         """Opens the port and waits for the hello. Raises DriverError; `close` is due then, too."""
@@ -129,7 +102,7 @@ class Driver:
 
     def _line(self, line: bytes) -> None:
         try:
-            self._understand(json.loads(line, parse_float=_Number, parse_int=_Number))
+            self._understand(json.loads(line, parse_float=Number, parse_int=Number))
         except (ValueError, RecursionError):  # the latter: a thousand brackets
             self._skip(ascii(line[:TEXT])[2:-1])
         else:
@@ -147,7 +120,7 @@ class Driver:
             case None:
                 self._take(message)
             case "hello":
-                self._hello = _Hello(message)
+                self._hello = Hello(message)
                 self._declared(self._hello)
             case ("field" | "control") as word if self._hello:
                 self._hello.declare(word, message[word])
@@ -155,20 +128,20 @@ class Driver:
             case "ok":
                 self._reply(message["ok"], None)
             case "err":
-                self._reply(message["err"], DriverError(_words(message.get("msg")) or "the board refused it"))
+                self._reply(message["err"], DriverError(words(message.get("msg")) or "the board refused it"))
             case "error":
-                self._complaints.add(self.options.port, _words(message["error"]), self._loop.time())
+                self._complaints.add(self.options.port, words(message["error"]), self._loop.time())
 
     def _take(self, readings: dict[str, Any]) -> None:
         values = {
-            name: _value(value, self._known[name].type)
+            name: reading(value, self._known[name].type)
             for name, value in readings.items()
             if name in self._known and value is not None
         }
         if values:
             self._report(values)
 
-    def _declared(self, hello: "_Hello") -> None:
+    def _declared(self, hello: Hello) -> None:
         if not hello.complete:
             return
         self._hello = None
@@ -249,93 +222,6 @@ class Driver:
         for future in self._waiting_for_end:
             if not future.done():
                 future.set_result(reason)
-
-
-class _Hello:
-    """What a board says of itself, in one line or in several; raises ValueError when it makes no sense."""
-
-    def __init__(self, message: dict[str, Any]):
-        if message.get("protocol") != PROTOCOL:
-            raise ValueError("another protocol")
-        self.about = {"name": _words(message["hello"]), "version": _words(message.get("version"))}
-        self._declared: dict[str, dict[str, Any]] = {"field": {}, "control": {}}
-        self._expected = {"field": 0, "control": 0}
-        for word in self._expected:
-            told = message.get(word + "s", [])  # declarations, or how many lines of them will follow
-            if isinstance(told, list):
-                for each in told:
-                    self.declare(word, each)
-            else:
-                self._expected[word] = int(_value(told, "integer"))
-
-    @property
-    def complete(self) -> bool:
-        return all(len(self._declared[word]) >= count for word, count in self._expected.items())
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return tuple(self._declared["field"].values())
-
-    @property
-    def controls(self) -> tuple[Control, ...]:
-        return tuple(self._declared["control"].values())
-
-    def declare(self, word: str, table: Any) -> None:
-        """A "field" or a "control"."""
-        if not isinstance(table, dict) or len(self._declared[word]) == DECLARED:
-            raise ValueError(f"no {word}, or too many")
-        made: Field | Control = board.field(table) if word == "field" else board.control(table)
-        if made.name in RESERVED:
-            raise ValueError(f"{made.name} means something else")
-        self._declared[word][made.name] = made
-
-
-class _Grumble:
-    """A warning that comes at once, and then no more than once a minute, with the number of times."""
-
-    def __init__(self, text: str):
-        self._text = text
-        self._count = 0
-        self._next = 0.0
-
-    def add(self, port: str, what: str, now: float) -> None:
-        self._count += 1
-        if now >= self._next:
-            log.warning(self._text, port, self._count, what)
-            self._count = 0
-            self._next = now + GRUMBLE
-
-
-class _Number(str):
-    """A number as the board spelled it: "10.0" is not "10"."""
-
-    __slots__ = ()
-
-
-def _value(value: Any, type: str) -> str:
-    """A reading as text; raises ValueError when it is not of that type."""
-    if type == "boolean" and isinstance(value, bool):
-        return "true" if value else "false"
-    if type == "integer" and isinstance(value, _Number) and _INTEGER.match(value):
-        return str(value)
-    if type == "quantity" and isinstance(value, _Number):
-        return _quantity(value)
-    if type not in ("boolean", "integer", "quantity") and isinstance(value, str) and not isinstance(value, _Number):
-        return _words(value)
-    raise ValueError(f"{value!r:.60} is not of type {type}")
-
-
-def _quantity(text: str) -> str:
-    if _QUANTITY.match(text):
-        return str(text)
-    if _SCIENTIFIC.match(text):  # some boards write 2.5e-05
-        return f"{Decimal(text):f}"
-    raise ValueError(f"{text:.60} is out of all bounds")
-
-
-def _words(text: Any) -> str:
-    """What a board says in words, fit for a log and for XML."""
-    return "".join(mark if mark.isprintable() else " " for mark in text) if isinstance(text, str) else ""
 
 
 def _spell(value: str, type: str) -> str:

@@ -1,0 +1,108 @@
+"""A board that prints lines on a serial port, unasked: each is brought to its reader, and silence is noticed."""
+
+import asyncio
+from collections.abc import Callable
+
+from node.net.grumble import Grumble
+from node.net.lines import Lines
+from node.net.tty import Tty, TtyError
+
+TEXT = 60  # characters of noise in our log
+
+
+class Listening:
+    """Lines from the port at `path`.
+
+    `take` gets each that is not empty, and raises ValueError for one that it does not understand: such lines are
+    skipped, counted, and no sign of life. After `silence` seconds without a sign of life the board counts as lost;
+    0: silence means nothing.
+    """
+
+    def __init__(self, path: str, baud: int, silence: float, take: Callable[[bytes], None]):
+        self.path = path
+        self.baud = baud
+        self.silence = silence
+        self._take = take
+        self._tty = Tty(path, baud, self)
+        self._noise = Grumble("%s: skipped %d lines that were not understood; the last: %s")
+        self._watch: asyncio.TimerHandle | None = None
+        self._waiting: tuple[asyncio.Future, ...] = ()
+
+    async def open(self, seconds: float) -> None:
+        """Opens the port. Raises TtyError; `close` is due then, too."""
+        self._loop = asyncio.get_running_loop()
+        self._lines = Lines()
+        self._nonsense = ""  # the last of what was not understood
+        self.lost: asyncio.Future[str] = self._loop.create_future()  # why nothing is to be expected any more
+        self._first: asyncio.Future[str] = self._loop.create_future()
+        self._waiting = (self.lost,)
+        await self._tty.open(seconds)
+
+    async def first(self, seconds: float) -> bool:
+        """Waits for a line that is understood; whether one came. From then on silence counts.
+
+        Raises TtyError when the port is lost.
+        """
+        await asyncio.wait({self._first, self.lost}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self.lost.done():
+            raise TtyError(self.lost.result())
+        self._heard = self._loop.time()
+        if self.silence:
+            self._watch = self._loop.call_later(self.silence, self._look)
+        return self._first.done()
+
+    @property
+    def complaint(self) -> str:
+        """What may be wrong where lines come and none is understood; '' when none came."""
+        return f"it says {self._nonsense!r}; is {self.baud} baud right?" if self._nonsense else ""
+
+    def write(self, data: bytes) -> None:
+        """Raises TtyError."""
+        self._tty.write(data)
+
+    def close(self, reason: str = "closed") -> None:
+        """Lets go of the port; who waits for its end hears the reason."""
+        self._tty.close()
+        if self._watch:
+            self._watch.cancel()
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(reason)
+
+    # From the port
+
+    def received(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            if self.lost.done():  # by one of these lines
+                return
+            if line is None:
+                self._skip("a line without end")
+            elif line.strip():
+                try:
+                    self._take(line)
+                except ValueError:
+                    self._skip(ascii(line[:TEXT])[2:-1])
+                else:
+                    self._understood()
+
+    def closed(self, reason: str) -> None:
+        self.close(reason)
+
+    def _understood(self) -> None:
+        self._heard = self._loop.time()
+        self._nonsense = ""
+        if not self._first.done():
+            self._first.set_result("")
+
+    def _skip(self, what: str) -> None:
+        self._nonsense = what
+        self._noise.add(self.path, what, self._loop.time())
+
+    def _look(self) -> None:
+        silent = self._loop.time() - self._heard
+        if silent < self.silence:
+            self._watch = self._loop.call_later(self.silence - silent, self._look)
+        elif self._nonsense:
+            self.close(f"nothing from {self.path} has been understood for {silent:.0f} s: {self.complaint}")
+        else:
+            self.close(f"the board on {self.path} has been silent for {silent:.0f} s")

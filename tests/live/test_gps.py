@@ -1,0 +1,193 @@
+"""A GPS receiver as a contact: a walk, played by gpsd's gpsfake, told by its gpspipe, on a pseudo-terminal by socat."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from tests.live.peers import DEADLINE, Person, free_port, need
+
+BOAT = "boat@home.example"
+MACHINE = f"{BOAT}/hw"
+ACCESS = '[access]\ncontrol = ["ann@home.example"]\napprove = ["@home.example"]'
+STEPS = 40
+PAUSE = 0.05  # seconds between two sentences: a receiver's second goes by in 0.15
+
+
+def sentence(text: str) -> str:
+    return f"${text}*{reduce(lambda sum, mark: sum ^ ord(mark), text, 0):02X}\r\n"
+
+
+def walk(path: Path, fix: bool) -> None:
+    """Northwards, in steps of 0.05 minutes (93 m); or nowhere, under a roof."""
+    told = []
+    for step in range(STEPS):
+        clock = f"1203{step:02d}.00"
+        place = f"{4807 + step * 0.05:.4f},N,01131.0000,E"
+        if fix:
+            told.append(f"GPGGA,{clock},{place},1,08,0.9,545.4,M,46.9,M,,")
+            told.append(f"GPRMC,{clock},A,{place},002.7,000.0,221126,,,A")
+        else:
+            told.append(f"GPGGA,{clock},,,,,0,00,99.9,,M,,M,,")
+            told.append(f"GPRMC,{clock},V,,,,,,,221126,,,N")
+        told.append("GPGSV,1,1,00")
+    path.write_text("".join(map(sentence, told)), newline="")
+
+
+class Receiver:
+    """`port` is where it speaks; `unplug` and `plug`, `falls_silent` and `speaks` are what may happen to it."""
+
+    def __init__(self, folder: Path, fix: bool):
+        for program, package in (("gpsfake", "gpsd-clients"), ("gpspipe", "gpsd-clients"), ("gpsd", "gpsd")):
+            need(program, package)
+        need("socat", "socat")
+        self.port = folder / "ttyGPS"
+        log = folder / "walk.nmea"
+        walk(log, fix)
+        self._tcp = free_port()
+        self._fake = subprocess.Popen(
+            ["gpsfake", "-P", str(self._tcp), "-c", str(PAUSE), str(log)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._running = [self._fake]
+        self.plug()
+
+    def plug(self) -> None:
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:  # until gpsd listens: gpspipe does not wait for it
+            self._pipe = subprocess.Popen(
+                ["gpspipe", "-r", f"127.0.0.1:{self._tcp}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            first = self._pipe.stdout.readline()
+            if first:
+                break
+            self._pipe.wait(DEADLINE)
+            time.sleep(0.1)
+        else:
+            pytest.fail("gpsd does not speak")
+        self._socat = subprocess.Popen(["socat", "-u", "STDIN", f"PTY,link={self.port},rawer"], stdin=self._pipe.stdout)
+        self._pipe.stdout.close()
+        self._running += [self._pipe, self._socat]
+        while not self.port.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def unplug(self) -> None:
+        for process in (self._socat, self._pipe):
+            process.kill()
+            process.wait(DEADLINE)
+        self.port.unlink(missing_ok=True)
+
+    def falls_silent(self) -> None:
+        self._pipe.send_signal(signal.SIGSTOP)
+
+    def speaks(self) -> None:
+        self._pipe.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        for process in self._running[1:]:
+            process.kill()
+            process.wait(DEADLINE)
+        self._fake.terminate()  # it ends its gpsd
+        try:
+            self._fake.wait(DEADLINE)
+        finally:
+            if self._fake.poll() is None:
+                os.killpg(self._fake.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def receiver(tmp_path, request):
+    receiver = Receiver(tmp_path, fix=getattr(request, "param", True))
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def home(nodes, receiver):
+    node = nodes(
+        more=f'{ACCESS}\n[thing.boat]\nname = "Boat"\nboard = "gps-receiver"\nport = "{receiver.port}"\nsilence = 2\n'
+    )
+    node.start()
+    node.add("ann")
+    return node
+
+
+def shows(*texts):
+    return lambda s: s.name == "presence" and s["from"] == MACHINE and all(text in s["status"] for text in texts)
+
+
+def is_gone(stanza):
+    return stanza["from"] == MACHINE and stanza["type"] == "unavailable"
+
+
+async def ann_at(home, *texts):
+    ann = await Person("ann@home.example/phone", home, plugins=("xep_0323",)).logs_in()
+    ann.send_presence_subscription(BOAT)
+    await ann.hears(shows(*(texts or ("fix GPS", "latitude 48.1", "longitude 11.516667 °"))))
+    return ann
+
+
+async def readings(ann):
+    """What a machine reads (XEP-0323)."""
+    told = asyncio.Queue()
+    ann.plugin["xep_0323"].request_data(
+        ann.boundjid.full, MACHINE, lambda **said: told.put_nowait(said), flags={"all": "true"}
+    )
+    while (said := await asyncio.wait_for(told.get(), DEADLINE))["result"] != "fields":
+        assert said["result"] == "accepted", said
+    return {field["name"]: field for field in said["fields"]}
+
+
+def test_a_receiver_is_a_contact_that_says_where_it_is(home, receiver, run):
+    async def talk():
+        ann = await ann_at(home)
+        while "altitude" not in (fields := await readings(ann)):  # it is in the other one of the sentences
+            pass
+        assert (fields["altitude"]["value"], fields["altitude"]["unit"]) == ("545.4", "m")
+        assert (fields["accuracy"]["value"], fields["fix"]["value"]) == ("4.5", "GPS")
+        assert (fields["speed"]["value"], fields["speed"]["unit"]) == ("1.39", "m/s")
+        assert fields["time"]["value"].startswith("2026-11-22T12:03:")
+        assert "latitude" in (await ann.says(BOAT, "status")).lower()
+        await ann.leaves()
+
+    run(talk())
+
+
+@pytest.mark.parametrize("receiver", [False], indirect=True)
+def test_without_a_fix_no_position_is_told(home, receiver, run):
+    async def talk():
+        ann = await ann_at(home, "fix none")
+        assert "latitude" not in await readings(ann)
+        await ann.leaves()
+
+    run(talk())
+
+
+def test_unplugged_it_is_offline_at_once_and_comes_back_by_itself(home, receiver, run):
+    async def talk():
+        ann = await ann_at(home)
+        receiver.unplug()
+        assert (await ann.hears(is_gone, deadline=5))["status"] == f"USB cable gone: {receiver.port}"
+        receiver.plug()
+        await ann.hears(shows("fix"))
+        await ann.leaves()
+
+    run(talk())
+
+
+def test_a_receiver_that_falls_silent_is_offline_with_the_reason(home, receiver, run):
+    async def talk():
+        ann = await ann_at(home)
+        receiver.falls_silent()
+        assert "has been silent for 2 s" in (await ann.hears(is_gone))["status"]
+        receiver.speaks()
+        await ann.hears(shows("fix"))
+        await ann.leaves()
+
+    run(talk())
