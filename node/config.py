@@ -3,6 +3,7 @@
 import importlib
 import os
 import socket
+import sys
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -245,7 +246,7 @@ def _thing(name: str, table: Table) -> Thing:
     try:
         options_class = _options_of(driver, "drivers")
     except ImportError as error:
-        missing = f"{table.title}: the driver {driver!r} needs the Python package {error.name!r}"
+        missing = f"{table.title}: the driver {driver!r} needs {_package(error, driver)}"
         raise table.mistake(missing, "driver") from error
     for key, places in (("fields", declared.field_places), ("controls", declared.control_places)):
         if places and key not in options_class.__annotations__:
@@ -270,9 +271,15 @@ def _gateways(table: Table) -> dict[str, Any]:
         try:
             found[name] = build(_options_of(name, "gateways"), table.inside(name))
         except ImportError as error:
-            text = f"{table.inside(name).title} needs the Python package {error.name!r}"
+            text = f"{table.inside(name).title} needs {_package(error, name)}"
             raise table.mistake(text, name) from error
     return found
+
+
+def _package(missing: ImportError, extra: str) -> str:
+    """What is not installed, and how it gets there: extras in pyproject.toml are called as who needs them."""
+    install = f"{sys.prefix}/bin/pip install '.[{extra}]'"
+    return f"the Python package {missing.name!r}: type {install} in the folder that hobnode came from"
 
 
 def _rules(table: Table) -> tuple[Any, ...]:

@@ -1,10 +1,12 @@
 """From a clean clone to a serving node with nothing but Python: `python3 -m node.install up`.
 
 Makes `.venv` beside this package, puts hobnode and what it needs into it, and becomes `.venv/bin/hobnode`
-with the words that follow. The second time it only looks whether the sources have changed. Uses the standard
-library alone, and parses on a Python that is too old, so that it can say so.
+with the words that follow. What the drivers and gateways of the configuration need comes along. The second time it
+only looks whether that or the sources have changed. Uses the standard library alone, and parses on a Python that is
+too old, so that it can say so.
 """
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -26,10 +28,11 @@ def main(arguments):
     """Install if anything has changed, then become `hobnode ARGUMENTS`; returns only if that fails, 2."""
     try:
         check_python(sys.version_info[:2])
-        if stamp_file().exists() and stamp_file().read_text() == fingerprint(CLONE):
+        wanted = extras(configuration(arguments))
+        if is_installed(wanted):
             say("nothing has changed since the last installation")
         else:
-            install()
+            install(wanted)
     except Trouble as trouble:
         print(f"hobnode: {trouble}", file=sys.stderr)
         return 2
@@ -47,8 +50,48 @@ def check_python(version):
         )
 
 
-def install():
-    """Make the environment and put this clone into it; a half-made one is made anew."""
+def configuration(arguments):
+    """The file that `hobnode ARGUMENTS` will read."""
+    from node.cli import place  # which a Python that is too old could not load
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", default=place.data())
+    parser.add_argument("--config")
+    said = parser.parse_known_args(arguments)[0]
+    return Path(said.config or os.path.join(said.data, place.FILE))
+
+
+def extras(file):
+    """The optional parts of pyproject.toml that a configuration needs: they are called as its drivers and gateways."""
+    try:
+        said = toml(file)
+        names = set(said.get("gateway", {}))
+        for thing in said.get("thing", {}).values():
+            board = toml(CLONE / "boards" / thing.get("board", "") / "board.toml")
+            names |= {thing.get("driver"), board.get("driver")}
+        known = toml(CLONE / "pyproject.toml").get("project", {}).get("optional-dependencies", {})
+        return sorted(names.intersection(known))
+    except (AttributeError, TypeError, ValueError):
+        return []  # hobnode itself says what is wrong in its file
+
+
+def toml(file):
+    """What a file says; nothing if there is none."""
+    import tomllib  # since Python 3.11
+
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def is_installed(wanted):
+    """Whether the environment has these sources, and all of the `wanted` extras."""
+    if not stamp_file().exists():
+        return False
+    sources, *had = stamp_file().read_text().split()
+    return sources == fingerprint(CLONE) and set(wanted) <= set(had)
+
+
+def install(wanted):
+    """Make the environment and put this clone into it, with the extras `wanted`; a half-made one is made anew."""
     if not can_make_environments():
         add_debian_package("python3-venv")
     say(f"making {ENVIRONMENT}")
@@ -64,8 +107,9 @@ def install():
         "--disable-pip-version-check",
     ]
     # A copy, not a link to the clone: pip compiles it, and without .pyc files the node is 4 MiB larger.
-    run([*pip, str(CLONE)], "the packages could not be fetched: is there a way to the internet?")
-    stamp_file().write_text(fingerprint(CLONE))
+    clone = f"{CLONE}[{','.join(wanted)}]" if wanted else str(CLONE)
+    run([*pip, clone], "the packages could not be fetched: is there a way to the internet?")
+    stamp_file().write_text(" ".join([fingerprint(CLONE), *wanted]))
 
 
 def can_make_environments():

@@ -19,7 +19,19 @@ _WORDS = {
     bool: "true or false",
     object: "a text, a number, true or false",
 }
-_SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)")
+_SYNTAX_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
+# What tomllib says, by its beginning, in words for those who do not know its grammar.
+_SYNTAX = {
+    "Illegal character '\\n'": "a quote is missing at the end of the line",
+    "Unterminated string": "a quote is missing at the end of the line",
+    'Expected "\'"': "a quote is missing at the end of the line",
+    "Invalid value": "a value is missing, or its quotes are",
+    "Expected newline or end of document": "something stands behind the value; # begins a remark",
+    "Unclosed array": "a list has no ] at its end",
+    "Cannot overwrite a value": "this is in the file twice",
+    "Cannot declare": "this is in the file twice",
+    "Unescaped '\\'": "a \\ in a text has to be \\\\, or the text between single quotes",
+}
 # Possessive, or a line of thirty letters without a '=' would take for ever.
 _KEY = re.compile(r"""\s*+((?:[\w-]++|"[^"]*+"|'[^']*+'|\s*\.\s*+)++)\s*=""")
 
@@ -90,9 +102,7 @@ def read(file: Path, text: str | None = None) -> Table:
         # Decimal: numbers keep their text, "10.0" is not "10"
         values = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        found = _SYNTAX_LINE.search(str(error))
-        line = f":{found[1]}" if found else ""
-        raise ConfigError(f"{file}{line}: not valid TOML: {_SYNTAX_LINE.sub('', str(error))}") from error
+        raise ConfigError(f"{file}:{_syntax(str(error), text)}") from error
     return Table(values, file, _lines(text))
 
 
@@ -116,7 +126,16 @@ def build(options_class: type, table: Table, also_known=()) -> Any:
     try:
         return options_class(**given)
     except ValueError as error:
-        raise table.mistake(f"{table.title} {error}") from error
+        about = str(error).partition(" ")[0]  # most complaints begin with the option
+        raise table.mistake(f"{table.title} {error}", about if about in table.values else None) from error
+
+
+def _syntax(said: str, text: str) -> str:
+    """The line, and what is wrong there."""
+    found = _SYNTAX_PLACE.search(said)
+    line = found[1] if found and found[1] else len(text.rstrip().splitlines())
+    said = _SYNTAX_PLACE.sub("", said)
+    return f"{line}: not valid TOML: {next((_SYNTAX[each] for each in _SYNTAX if said.startswith(each)), said)}"
 
 
 def _value(table: Table, key: str, kind: Any) -> Any:

@@ -1,5 +1,6 @@
 """The configuration file: what it may say, and the one line that answers a mistake."""
 
+import sys
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -150,6 +151,10 @@ def test_the_example_of_the_manual(home):
             "[thing.a]\ndriver = 'line'\nport = '/dev/x'\n[thing.b]\nboard = 'gps-receiver'\nport = '/dev/x'",
             ":7: [thing.b] port: /dev/x is the port of [thing.a] too",
         ),
+        (
+            "[thing.a]\nboard = 'arduino-uno'\nport = 'x'\n[thing.b]\nboard = 'arduino-uno'\nport = 'x'",
+            ":7: [thing.b] port: x is the port of [thing.a] too",
+        ),
         ('[thing."b b"]\ndriver = "line"', "the name 'b b' has a blank that no address may have"),
     ],
 )
@@ -159,7 +164,8 @@ def test_a_mistake_is_answered_in_one_line(home, text, said):
 
 def test_the_domain_is_needed_and_must_be_one(home):
     assert complaint(home, "", domain="") == ": the file needs 'domain', the part after the @ of every address"
-    assert complaint(home, "", domain='domain = "a b"') == ":1: domain: the domain 'a b' has ' ', which no domain may have"
+    said = ":1: domain: the domain 'a b' has ' ', which no domain may have"
+    assert complaint(home, "", domain='domain = "a b"') == said
     assert ": only the part after the @" in complaint(home, "", domain='domain = "ann@home.example"')
     assert ":1: domain must be a text, not 5" in complaint(home, "", domain="domain = 5")
 
@@ -290,7 +296,21 @@ def test_a_driver_whose_package_is_missing_is_said(home, monkeypatch):
 
     monkeypatch.setattr(config.importlib, "import_module", absent)
     said = complaint(home, "[thing.porch]\ndriver = 'line'\nport = 'x'\n")
-    assert said == ":3: [thing.porch]: the driver 'line' needs the Python package 'serial'"
+    assert said == ":3: [thing.porch]: the driver 'line' needs the Python package 'serial': " + (
+        f"type {sys.prefix}/bin/pip install '.[line]' in the folder that hobnode came from"
+    )
+
+
+def test_a_gateway_whose_package_is_missing_is_said(home, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name, name="paho")
+
+    monkeypatch.setattr(config.importlib, "import_module", absent)
+    monkeypatch.setattr(config, "_files", lambda *floors: {"mqtt": list(floors), "line": list(floors)})
+    monkeypatch.setattr(config, "_things", lambda *given: {})
+    said = complaint(home, "[gateway.mqtt]\nhost = 'x'\n")
+    assert said.startswith(":2: [gateway.mqtt] needs the Python package 'paho': type ")
+    assert "pip install '.[mqtt]'" in said
 
 
 def test_of_the_drivers_only_the_configured_ones_are_imported(home, monkeypatch):

@@ -35,6 +35,58 @@ def test_the_first_time_all_is_made_the_second_time_nothing(done, tmp_path):
     assert done == [["become", hobnode, "up"]]
 
 
+@pytest.fixture
+def extras(done, tmp_path, monkeypatch):
+    """A clone with extras, and where the configuration is."""
+    (tmp_path / "pyproject.toml").write_text(
+        "[project.optional-dependencies]\nmodbus = []\nmqtt = []\nnmea = []\ntest = []\n"
+    )
+    (tmp_path / "boards" / "meter").mkdir(parents=True)
+    (tmp_path / "boards" / "meter" / "board.toml").write_text('driver = "modbus"')
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    (tmp_path / "share" / "hobnode").mkdir(parents=True)
+    return tmp_path / "share" / "hobnode" / "hobnode.toml"
+
+
+CONFIGURED = """
+[thing.heat]
+board = "meter"
+[thing.porch]
+driver = "line"
+[gateway.mqtt]
+"""
+
+
+def test_what_the_configuration_names_is_installed_too_and_once(done, extras, tmp_path):
+    install.main(["up"])
+    assert done[1][-1] == str(tmp_path)
+    done.clear()
+    extras.write_text(CONFIGURED)
+    install.main(["up", "--debug"])
+    assert done[1][-1] == f"{tmp_path}[modbus,mqtt]"
+    done.clear()
+    install.main(["up"])
+    extras.write_text("")
+    install.main(["up"])
+    assert [command[0] for command in done] == ["become", "become"]
+
+
+@pytest.mark.parametrize("words", [["up", "--data", "."], ["run", "--config=hobnode.toml", "--quiet"]])
+def test_the_configuration_may_be_elsewhere(done, extras, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hobnode.toml").write_text('[thing.gps]\ndriver = "nmea"')
+    install.main(words)
+    assert done[1][-1] == f"{tmp_path}[nmea]"
+
+
+@pytest.mark.parametrize("text", ["domain", "thing = 3", "[thing]\nporch = 3", "thing.a.driver = 3", "gateway = []"])
+def test_with_a_mistake_in_the_configuration_hobnode_is_installed_to_say_so(done, extras, tmp_path, text):
+    extras.write_text(text)
+    install.main(["up"])
+    assert done[1][-1] == str(tmp_path)
+    assert done[2][0] == "become"
+
+
 def test_a_changed_source_is_installed_again(done, tmp_path):
     install.main([])
     done.clear()

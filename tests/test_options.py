@@ -138,6 +138,33 @@ def test_text_that_is_no_toml_is_answered_with_its_line(tmp_path):
         read(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('domain = "x\ndata = 1', ":1: not valid TOML: a quote is missing at the end of the line"),
+        ("domain = 'x", ":1: not valid TOML: a quote is missing at the end of the line"),
+        ('domain = "x', ":1: not valid TOML: a quote is missing at the end of the line"),
+        ("domain = x", ":1: not valid TOML: a value is missing, or its quotes are"),
+        ("domain =", ":1: not valid TOML: a value is missing, or its quotes are"),
+        ('a = "x" y', ":1: not valid TOML: something stands behind the value; # begins a remark"),
+        ("a = [1, 2\n\n", ":1: not valid TOML: a list has no ] at its end"),
+        ("a = 1\na = 2", ":2: not valid TOML: this is in the file twice"),
+        ("[a]\nb = 1\n[a]", ":3: not valid TOML: this is in the file twice"),
+        ('a = "/dev\\x"', ":1: not valid TOML: a \\ in a text has to be \\\\, or the text between single quotes"),
+    ],
+)
+def test_what_is_no_toml_is_said_in_words_for_people(tmp_path, text, said):
+    file = tmp_path / "home.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read(file)
+    assert str(raised.value).rpartition("/home.toml")[2] == said
+
+
+def test_a_complaint_that_begins_with_an_option_has_its_line(table):
+    assert complaint(table("port = 'x'\non = true\nbaud = -1\n")) == "home.toml:3: the file baud must not be negative"
+
+
 def test_a_file_that_is_not_there_or_no_text_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"home\.toml: cannot be read: No such file or directory"):
         read(tmp_path / "home.toml")

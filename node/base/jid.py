@@ -143,8 +143,16 @@ def _prepare_domain(text: str) -> str:
         # U-labels (RFC 7622 §3.2): compared as Unicode; uts46 maps case and width as registrars do.
         prepared = idna.decode(text, uts46=True)
     except (idna.IDNAError, UnicodeError) as error:
-        raise JidError(f"the domain {text[:80]!r} is not valid: {error}") from None
+        raise JidError(f"the domain {text[:80]!r} {_trouble(text, error)}") from None
     return prepared.removesuffix(".")  # there are other full stops than '.': U+3002
+
+
+def _trouble(domain: str, error: Exception) -> str:
+    """What is wrong with a domain, for people: what idna says is for those who know its tables."""
+    if "@" in domain:
+        return "is more than a domain: only the part after the @ is one"
+    named = re.search(r"U\+([0-9A-F]{4,6})", str(error))
+    return f"has {chr(int(named[1], 16))!r}, which no domain may have" if named else f"is not valid: {error}"
 
 
 def _prepare_ipv6(text: str) -> str:
@@ -168,7 +176,8 @@ def _enforce(profile: str, text: str, what: str) -> str:
     try:
         prepared = _profile(profile).enforce(text)
     except UnicodeEncodeError as error:
-        raise JidError(f"{what} {text[:80]!r} is not valid: {error.reason}") from None
+        why = "a blank" if error.reason == "DISALLOWED/spaces" else "a character"
+        raise JidError(f"{what} {text[:80]!r} has {why} that no address may have") from None
     if len(prepared.encode()) > PART_LIMIT:
         raise JidError(f"{what} is longer than 1023 octets")
     return prepared

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 
 from node.base.path import Path
-from node.cli import office
+from node.cli import ground, office, place
 from node.cli.log import escaped
 from node.cli.trouble import Trouble
-from node.config import Config, load
+from node.config import Config
 from node.net import certificate, dns, listener, tls
 from node.ports import control
 
@@ -35,13 +35,13 @@ WAYS = {  # SRV names of each port (RFC 6120 §3.2.1, XEP-0368)
 
 
 def arguments(parser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+    place.arguments(parser)
     parser.set_defaults(carry_out=run)
 
 
 def run(given) -> int:
     """Print one line per finding; 0 if all is in order, 1 if there is a problem."""
-    config = load(given.config)
+    config = office.configuration(given)
     worst = 0
     for subject, (level, text) in findings(config):
         print(f"{level:8} {subject}: {escaped(text, LINE)}", flush=True)
@@ -79,7 +79,7 @@ def configuration(config: Config) -> Iterator[Finding]:
 
 
 def node(config: Config, running: bool) -> Iterator[Finding]:
-    yield (GOOD, "running") if running else (NOTE, f"not running: hobnode run --config {config.path}")
+    yield (GOOD, "running") if running else (NOTE, f"not running: hobnode run{place.option(config.path)}")
 
 
 def clock(config: Config) -> Iterator[Finding]:
@@ -125,9 +125,9 @@ def certificate_(config: Config) -> Iterator[Finding]:
         yield PROBLEM, f"expired on {_date(shown.expires)}"
     else:
         yield NOTE if shown.expires < now + EXPIRES_SOON else GOOD, f"valid until {_date(shown.expires)}"
-    refusal = tls.refusal(shown.der, config.domain)
+    refusal = ground.refusal(config, shown)
     if refusal:
-        yield PROBLEM, f"{refusal}; it has to be for {config.domain}"
+        yield PROBLEM, refusal
     yield GOOD, f"fingerprint {certificate.fingerprint(config.certificate)}"
 
 
@@ -197,7 +197,7 @@ async def _look_up(resolver: dns.Resolver, domain: str, name: str, port: int) ->
 
 def people(config: Config, running: bool) -> Iterator[Finding]:
     if not running and not (config.data / "accounts.db").exists():
-        yield NOTE, f"no accounts yet: hobnode user add NAME@{config.domain} --config {config.path}"
+        yield NOTE, f"no accounts yet: hobnode user add NAME@{config.domain}{place.option(config.path)}"
         return
     try:
         accounts = office.ask(config, "user-list")

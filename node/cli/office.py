@@ -2,18 +2,29 @@
 
 import asyncio
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from node.app import assemble
 from node.base import jid
+from node.cli import place
 from node.cli.trouble import Trouble
-from node.config import Config
+from node.config import Config, load
 from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store, StoreError
 from node.ports import administration, control
 from node.ports.client import saved
+
+
+def configuration(given) -> Config:
+    """What the file says that is meant. Raises ConfigError, and Trouble if a node runs there under another domain."""
+    config = load(place.named(given))
+    with suppress(control.NotRunning):
+        running = ask_running(config, "domain")
+        if running != config.domain:
+            raise Trouble(f"the running node is {running}; {config.path} says {config.domain}: restart it")
+    return config
 
 
 def ask(config: Config, do: str, **arguments: Any) -> Any:

@@ -1,12 +1,11 @@
 """hobnode run: serve with the configuration of a file."""
 
-from node.base.path import Path
-from node.cli import ground, log
+from node.cli import ground, log, place
 from node.config import load
 
 
 def arguments(parser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+    place.arguments(parser)
     log.arguments(parser)
     parser.set_defaults(carry_out=run)
 
@@ -14,7 +13,7 @@ def arguments(parser) -> None:
 def run(given) -> int:
     """Serve until SIGTERM or SIGINT; 0 after an orderly end."""
     log.start(log.level(given))
-    config = load(given.config)
+    config = load(place.named(given))
     ground.look(config)
     ground.make(config)
     return ground.serve(config)

@@ -3,11 +3,10 @@
 import sys
 import time
 
-from node.base.path import Path
-from node.cli import office
+from node.cli import office, place
 from node.cli.table import print_table
 from node.cli.trouble import Trouble
-from node.config import Config, load
+from node.config import Config
 from node.ports.control import NotRunning
 
 HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
@@ -20,19 +19,19 @@ def arguments(parser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     summary = "list the things: name, driver, state, readings"
     action = actions.add_parser("list", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+    place.arguments(action)
     action.set_defaults(carry_out=show)
     summary = "tell what was done with a thing, by whom, and what came of it"
     action = actions.add_parser("log", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     action.add_argument("name", metavar="NAME", help="the part of its address before the @")
     action.add_argument("--last", type=int, default=LAST, metavar="N", help=f"how many lines (default: {LAST})")
-    action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+    place.arguments(action)
     action.set_defaults(carry_out=log)
 
 
 def show(given) -> int:
     """Print the table; how a thing is only a running node knows."""
-    config = load(given.config)
+    config = office.configuration(given)
     try:
         found = {thing["name"]: thing for thing in office.ask_running(config, "thing-list")}
     except NotRunning:
@@ -46,7 +45,7 @@ def log(given) -> int:
     """Print the last lines of a thing's audit."""
     if not 0 < given.last <= MOST:
         raise Trouble(f"--last takes 1 to {MOST}, not {given.last}")
-    lines = office.ask(load(given.config), "thing-log", name=given.name, count=given.last)
+    lines = office.ask(office.configuration(given), "thing-log", name=given.name, count=given.last)
     if not lines:
         print(f"nothing was done with {given.name} yet", file=sys.stderr)
         return 0

@@ -11,23 +11,30 @@ from contextlib import closing
 
 from node.base import jid
 from node.base.path import Path
-from node.cli import ground, log
+from node.cli import ground, log, place
 from node.cli.trouble import Trouble
-from node.config import Config, load
+from node.config import Config, Listen, load
 from node.hub.accounts import AccountError, Accounts
 from node.hub.store import Store, StoreError
 from node.net import certificate
+from node.options import read
 
-FILE = "hobnode.toml"
-FIRST = """\
+PORTS = Listen()
+DOMAIN = 'domain = "{domain}"\n'
+FIRST = f"""\
 # The configuration of this node; README.md has a table of all options.
-domain = "{domain}"
+{DOMAIN}
+[listen]
+# Ports; 0 is off. Where another program has one already, write another here.
+client = {PORTS.client}
+client_tls = {PORTS.client_tls}
+server = {PORTS.server}
 
 [access]
 # Who may control the things, and whose wish to see them is granted without asking:
 # "ann@home.example" is a person, "@home.example" is everybody with an account there.
-control = ["{owner}"]
-approve = ["@{domain}"]
+control = ["{{owner}}"]
+approve = ["@{{domain}}"]
 """
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like another when read from a screen
 GROUPS, GROUP = 4, 4  # 79 bits, to be typed on a phone once
@@ -37,7 +44,7 @@ WHITE_ON_BLACK, USUAL = "\033[97;40m", "\033[0m"  # ECMA-48 SGR
 
 
 def arguments(parser) -> None:
-    parser.add_argument("--data", type=Path, metavar="DIR", help=f"where all is kept (default: {_data()})")
+    parser.add_argument("--data", type=Path, metavar="DIR", help=f"where all is kept (default: {place.data()})")
     parser.add_argument("--domain", metavar="NAME", help=f"the part after the @ (default: {_domain()})")
     log.arguments(parser)
     parser.set_defaults(carry_out=run)
@@ -46,11 +53,14 @@ def arguments(parser) -> None:
 def run(given) -> int:
     """Set up what is missing, say how to log in, serve until SIGTERM or SIGINT; 0 after an orderly end."""
     log.start(log.level(given))
-    data = (given.data or _data()).absolute()
-    config, text = _configuration(data / FILE, given.domain)
-    ground.look(config)
+    data = (given.data or place.data()).absolute()
+    config, text = _configuration(data / place.FILE, given.domain)
     if text:
-        _keep(config.path, text)  # before the certificate, which is for the domain that it names
+        # Before the certificate, which is for the domain that it names, and before the ports are looked at: where one
+        # is taken, the file is where another can be named.
+        ground.look_at_directory(config.path.parent)
+        _keep(config.path, text)
+    ground.look(config)
     ground.make(config)
     owner = _owner(config.domain)
     # A password has no place in the journal; there, the administrator makes the account.
@@ -60,14 +70,18 @@ def run(given) -> int:
 
 
 def _configuration(file: Path, domain: str | None) -> tuple[Config, str]:
-    """The configuration, and the text to keep for it when there is none yet. Changes nothing."""
-    if file.exists():
+    """The configuration, and the text to keep for it when it does not name a domain yet. Changes nothing."""
+    said = read(file) if file.exists() else None
+    if said and "domain" in said.values:
         config = load(file)
         if domain is not None and str(_prepared(domain)) != config.domain:
             raise Trouble(f"{file} says that this is {config.domain}; another --domain needs another --data")
         return config, ""
     domain = str(_prepared(_domain() if domain is None else domain))
-    text = FIRST.format(domain=domain, owner=_owner(domain))
+    if said is None:
+        text = FIRST.format(domain=domain, owner=_owner(domain))
+    else:  # a line of its own, in front: what stands behind a table's name belongs to the table
+        text = DOMAIN.format(domain=domain) + file.read_bytes().decode()
     return load(file, text), text
 
 
@@ -110,7 +124,7 @@ def _greet(config: Config, owner: jid.Jid, password: str | None) -> None:
     if password is None:
         print(f"hobnode: {config.domain}, configured in {config.path}")
         if log.is_the_journal(sys.stdout):
-            print(f"hobnode: the owner's account is made by: {_command()} user add {owner} --config {config.path}")
+            print(f"hobnode: the owner's account is made by: {_command()} user add {owner}{place.option(config.path)}")
         sys.stdout.flush()
         return
     ways = [
@@ -132,8 +146,8 @@ This is {config.domain}. All that it keeps is in {config.data}
 
 {qr(f"xmpp:{owner}")}
   Then add the contact hub@{config.domain}: this machine. More people, another password:
-  {_command()} user add NAME@{config.domain} --config {config.path}
-  {_command()} user passwd {owner} --config {config.path}
+  {_command()} user add NAME@{config.domain}{place.option(config.path)}
+  {_command()} user passwd {owner}{place.option(config.path)}
 """)
     sys.stdout.flush()
 
@@ -161,10 +175,6 @@ def _command() -> str:
     if name != "hobnode" or folder in os.environ.get("PATH", "").split(os.pathsep):
         return "hobnode"
     return sys.argv[0]
-
-
-def _data() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "hobnode"
 
 
 def _domain() -> str:

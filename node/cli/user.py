@@ -5,10 +5,9 @@ import sys
 import time
 
 from node.base import jid
-from node.base.path import Path
-from node.cli import office, up
+from node.cli import office, place, up
 from node.cli.trouble import Trouble
-from node.config import Config, load
+from node.config import Config
 
 DAYS = range(1, 366)  # for which an invitation may be good; one that is found in a drawer years later is not
 LIMIT = 1024  # characters of a password; RFC 8265 sets none, a login in one piece of 10,000 bytes does
@@ -28,7 +27,7 @@ def arguments(parser) -> None:
             action.add_argument("--days", type=int, default=7, help="for how long it is good (default: 7)")
         elif name != "list":
             action.add_argument("jid", metavar="JID", help="the address: ann@home.example")
-        action.add_argument("--config", type=Path, required=True, metavar="FILE", help="the node's TOML file")
+        place.arguments(action)
         if name in ("add", "passwd"):
             action.add_argument(
                 "--password-stdin", action="store_true", help="take the password from the first line of stdin"
@@ -37,7 +36,7 @@ def arguments(parser) -> None:
 
 
 def add(given) -> int:
-    config = load(given.config)
+    config = office.configuration(given)
     address = _address(config, given.jid)
     if address.local in config.things:
         raise Trouble(f"{address} is a thing: [thing.{address.local}]", exit_code=1)
@@ -48,7 +47,7 @@ def add(given) -> int:
 
 
 def invite(given) -> int:
-    config = load(given.config)
+    config = office.configuration(given)
     if given.days not in DAYS:
         raise Trouble(f"an invitation is good for {DAYS[0]} to {DAYS[-1]} days, not {given.days}")
     made = office.ask(config, "user-invite", days=given.days)
@@ -61,19 +60,19 @@ def invite(given) -> int:
 
 
 def show(given) -> int:
-    for address in office.ask(load(given.config), "user-list"):
+    for address in office.ask(office.configuration(given), "user-list"):
         print(address)
     return 0
 
 
 def remove(given) -> int:
-    config = load(given.config)
+    config = office.configuration(given)
     print("removed", office.ask(config, "user-remove", name=_account(config, given.jid).local))
     return 0
 
 
 def change(given) -> int:
-    config = load(given.config)
+    config = office.configuration(given)
     address = _account(config, given.jid)
     password = _password(given, address)
     print("new password for", office.ask(config, "user-passwd", name=address.local, password=password))

@@ -227,18 +227,18 @@ def _values(password: str) -> list:
 
 
 class Attempts:
-    """Whoever guesses passwords has to wait: after three wrong ones 1 s, then 2, 4, up to a minute.
+    """Whoever guesses passwords has to wait: after nine wrong ones 1 s, then 2, 4, up to a minute.
 
     Counted for each account and address together, so that a stranger cannot lock out whom he guesses at; and for the
     address alone, which may guess more, so that it is no use to try ever other accounts. That holds up nobody who has
     logged in from there before. A moment `now` is the loop's time, in seconds.
     """
 
-    FREE = 3  # wrong tries without a wait: a person's typing errors
+    FREE = 9  # wrong tries without a wait: a person's three typing errors, each of which some clients try by three ways
     FREE_TOGETHER = 200  # of one address: as many may log in there at once (Strangers in net/listener.py)
-    FORGOTTEN = 300.0  # seconds after which the count begins anew
+    FORGOTTEN = 600.0  # seconds after which the count begins anew; 2000 guesses a day, whatever pauses one makes
     FORGOTTEN_TOGETHER = 3600.0  # seconds; 5000 guesses a day
-    LONGEST = 60.0  # seconds; 1440 guesses a day find no password worth the name
+    LONGEST = 60.0  # seconds
     KEPT = 1024  # pairs, about 400 KiB; pushing one out costs as many tries from elsewhere
 
     def __init__(self) -> None:
@@ -249,19 +249,25 @@ class Attempts:
     def begin(self, account: str, address: str, now: float) -> float:
         """To be asked just before a proof or password is looked at. 0.0: look; the try counts as wrong until
         `right` is told, so that tries at the same moment count too. Otherwise the seconds still to wait."""
+        wait = self.wait(account, address, now)
+        if wait > 0:
+            return wait
         pair = account, address
         alone = _still(self._wrong.get(pair), now, self.FORGOTTEN)
-        wait = _pause(alone, self.FREE, self.LONGEST) - now
-        together = None
+        _keep(self._wrong, pair, (alone[0] + 1, now), self.KEPT)
+        if pair not in self._known:
+            together = _still(self._together.get(address), now, self.FORGOTTEN_TOGETHER)
+            _keep(self._together, address, (together[0] + 1, now), self.KEPT)
+        return 0.0
+
+    def wait(self, account: str, address: str, now: float) -> float:
+        """The seconds until a try is looked at; 0.0 or less: none."""
+        pair = account, address
+        wait = _pause(_still(self._wrong.get(pair), now, self.FORGOTTEN), self.FREE, self.LONGEST) - now
         if pair not in self._known:
             together = _still(self._together.get(address), now, self.FORGOTTEN_TOGETHER)
             wait = max(wait, _pause(together, self.FREE_TOGETHER, self.LONGEST) - now)
-        if wait > 0:
-            return wait
-        _keep(self._wrong, pair, (alone[0] + 1, now), self.KEPT)
-        if together is not None:
-            _keep(self._together, address, (together[0] + 1, now), self.KEPT)
-        return 0.0
+        return wait
 
     def right(self, account: str, address: str) -> None:
         """The password was right: nothing is held against this pair any more."""

@@ -158,8 +158,11 @@ def _load(context: ssl.SSLContext, certificate_path: str, key_path: str) -> None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             why = f"the key {key_path} does not belong to the certificate {certificate_path}"
-        else:
+        elif error.reason:  # both were read
             why = f"cannot use the certificate {certificate_path} with the key {key_path}: {words(error)}"
+        else:
+            certificate.load(certificate_path)  # if it is this one that is damaged, that says so
+            why = f"cannot use the key {key_path}: it is damaged, has a password, or is no PEM file"
         raise CertificateError(why) from error
 
 

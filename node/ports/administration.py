@@ -15,6 +15,7 @@ from node.ports.control import Handler, Refused
 def requests(hub: Hub) -> Mapping[str, Handler]:
     """The handlers for `Control`. Each answers when what it changed is on disk.
 
+    - domain {} → the part after the @ of every address here
     - user-add {name, password} → the address
     - user-passwd {name, password} → the address; whoever is logged in has to log in anew
     - user-remove {name} → the address; sessions end, and all that was kept for it is gone
@@ -25,6 +26,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
     """
     desk = Desk(hub)
     return {
+        "domain": desk.domain,
         "user-add": desk.add,
         "user-passwd": desk.change,
         "user-remove": desk.remove,
@@ -40,6 +42,9 @@ class Desk:
 
     def __init__(self, hub: Hub):
         self.hub = hub
+
+    async def domain(self, request: dict[str, Any]) -> str:
+        return self.hub.host
 
     async def add(self, request: dict[str, Any]) -> str:
         address = self._address(request)

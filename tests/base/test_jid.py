@@ -62,6 +62,23 @@ def test_P3_P4_P5_what_is_no_address_is_refused(text):
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a b@home.example", "the name 'a b' has a blank that no address may have"),
+        ("♚@home.example", "the name '♚' has a character that no address may have"),
+        ("home example", "the domain 'home example' has ' ', which no domain may have"),
+        ("ann@♚.example", "the domain '♚.example' has '♚', which no domain may have"),
+        ("ann@home.example@x", "the domain 'home.example@x' is more than a domain: only the part after the @ is one"),
+        ("ann@home..example", "the domain 'home..example' is not valid: Empty Label"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_for_people(text, said):
+    with pytest.raises(JidError) as raised:
+        parse(text)
+    assert str(raised.value) == said
+
+
 def test_parts_of_1023_octets_are_the_longest():
     assert len(parse("x" * 1023 + "@home.example/" + "y" * 1023)) == 2060
 

@@ -20,7 +20,7 @@ def test_help_names_every_command(types):
     assert all(f"    {name} " in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("words", [["dance"], [], ["run"], ["user"], ["user", "add"], ["up", "--dta", "x"]])
+@pytest.mark.parametrize("words", [["dance"], [], ["user"], ["user", "add"], ["up", "--dta", "x"]])
 def test_what_is_not_understood_is_a_mistake(types, words):
     code, _, err = types(*words)
     assert code == 2

@@ -12,6 +12,7 @@ import pytest
 from node.cli import ground
 from node.cli.trouble import Trouble
 from node.config import load
+from node.net import certificate
 from node.ports import control
 from tests.cli.conftest import serving
 
@@ -40,7 +41,7 @@ def test_a_taken_port_is_said_before_anything_is_made(types, home):
         home.write_text(home.read_text().replace("client = 0", f'address = "127.0.0.1"\nclient = {port}'))
         code, out, err = types("run", "--config", home)
     assert (code, out) == (2, "")
-    assert err == f"hobnode: [listen] client: port {port} at 127.0.0.1 is taken; {home} can name another\n"
+    assert err == f"hobnode: [listen] client: port {port} at 127.0.0.1 is taken; change that in {home}\n"
     assert files(home) == ["home.toml"]
 
 
@@ -111,3 +112,41 @@ def test_a_thing_cannot_have_the_address_of_a_person(home, types):
     code, _, err = types("run", "--config", home)
     assert code == 2
     assert err.splitlines()[-1].endswith("[thing.porch]: porch@home.example is a person's address already")
+
+
+@pytest.mark.parametrize("domain", ["home.example", "bücher.example", "192.0.2.1", "[2001:db8::1]"])
+def test_the_certificate_stays_as_long_as_the_domain(home, domain, caplog):
+    home.write_text(home.read_text().replace("home.example", domain))
+    ground.make(load(home))
+    before = load(home).certificate.read_bytes()
+    ground.make(load(home))
+    assert load(home).certificate.read_bytes() == before
+    assert caplog.messages == []
+
+
+def test_another_domain_gets_a_certificate_of_its_own_and_the_old_one_is_kept(home, caplog):
+    ground.make(load(home))
+    before = [(home.parent / name).read_bytes() for name in ("certificate.pem", "key.pem")]
+    home.write_text(home.read_text().replace("home.example", "new.example"))
+    ground.make(load(home))
+    assert certificate.load(home.parent / "certificate.pem").names == ("new.example", "*.new.example")
+    kept = [(home.parent / f"{name}.home.example").read_bytes() for name in ("certificate.pem", "key.pem")]
+    assert kept == before
+    assert caplog.messages == [
+        "certificate is for home.example, *.home.example; it has to be for new.example:"
+        " a new one is made; who trusts the old one has to trust it, too"
+    ]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_certificate_of_somebody_else_stays_and_the_log_tells(home, named, caplog, monkeypatch):
+    certificate.make("other.example", home.parent / "certificate.pem", home.parent / "key.pem")
+    if named:
+        home.write_text(home.read_text() + '[tls]\ncertificate = "certificate.pem"\nkey = "key.pem"\n')
+    else:  # put where ours would be, by a program that gets one from an authority
+        monkeypatch.setattr("node.net.certificate.DAYS", 3651)
+    before = files(home)
+    ground.make(load(home))
+    assert files(home) == before
+    said = "certificate is for other.example, *.other.example; it has to be for home.example"
+    assert caplog.messages == [said]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.cli.conftest import QUIET, serving
 @pytest.fixture
 def free(monkeypatch):
     """Set up without opening the usual ports, which the machine that tests may need."""
-    monkeypatch.setattr(up, "FIRST", up.FIRST + QUIET.partition("\n")[2])
+    monkeypatch.setattr(up, "FIRST", re.sub(" = 5[0-9]{3}", " = 0", up.FIRST))
 
 
 def set_up(types, monkeypatch, data, *words):
@@ -56,7 +57,9 @@ def test_it_serves(tmp_path):
     with serving("up", "--data", tmp_path, folder=tmp_path) as node:
         pass
     assert node.returncode == 0
-    assert "warning" not in node.logged and "error" not in node.logged
+    assert re.findall("(?:warning|error): (.*)", node.logged) == [
+        "[listen] client and client_tls are 0: nobody can log in"  # as this test has it
+    ]
     assert "password     " in node.said
     assert node.said.endswith("hobnode: ready; Ctrl-C stops it\n")
 
@@ -107,12 +110,36 @@ def test_the_owner_is_called_like_the_login_of_a_person(monkeypatch):
         assert up._owner("pi.local") == "owner@pi.local"
 
 
-def test_all_is_kept_where_a_users_data_belong(monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
-    assert str(up._data()) == "/somewhere/hobnode"
-    monkeypatch.delenv("XDG_DATA_HOME")
-    monkeypatch.setenv("HOME", "/home/ann")
-    assert str(up._data()) == "/home/ann/.local/share/hobnode"
+def test_a_taken_port_is_said_when_the_file_is_there_that_can_name_another(types, free, monkeypatch, tmp_path):
+    file = tmp_path / "data" / "hobnode.toml"
+    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as two:
+        ports = [each.getsockname()[1] for each in (one, two)]
+        written = up.FIRST.replace("client = 0", f"client = {ports[0]}").replace("server = 0", f"server = {ports[1]}")
+        monkeypatch.setattr(up, "FIRST", written)
+        code, out, err = types("up", "--data", tmp_path / "data", "--domain", "pi.local")
+    assert (code, out) == (2, "")
+    said = f"[listen] client: port {ports[0]} is taken, server: port {ports[1]} is taken; change that in {file}"
+    assert err == f"hobnode: {said}\n"
+    assert f"\nclient = {ports[0]}\n" in file.read_text()
+    file.write_text(re.sub(" = [0-9]+", " = 0", file.read_text()))
+    code, out, _ = set_up(types, monkeypatch, tmp_path / "data")
+    assert code == 0 and "This is pi.local." in out
+
+
+@pytest.mark.parametrize("words", [["--domain", "Pi.Local"], []])
+def test_a_file_that_names_no_domain_gets_one(types, monkeypatch, tmp_path, words):
+    monkeypatch.setattr("socket.gethostname", lambda: "pi")
+    file = tmp_path / "hobnode.toml"
+    file.write_text(QUIET.partition("\n")[2])
+    assert set_up(types, monkeypatch, tmp_path, *words)[0] == 0
+    assert file.read_text() == QUIET.replace("home.example", "pi.local")
+
+
+def test_a_file_with_a_mistake_gets_nothing(types, tmp_path):
+    (tmp_path / "hobnode.toml").write_text('domian = "pi.local"\n')
+    code, _, err = types("up", "--data", tmp_path)
+    assert code == 2 and "did you mean 'domain'?" in err
+    assert (tmp_path / "hobnode.toml").read_text() == 'domian = "pi.local"\n'
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,17 @@ def test_somebody_is_invited(types, config):
     assert token not in types("user", "invite", "--config", config)[1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["user", "invite"], ["user", "add", "ann@new.example", "--password-stdin"], ["check"], ["thing", "list"]],
+)
+def test_a_node_that_runs_under_the_domain_of_before_is_not_spoken_for(types, home, words):
+    with serving("run", "--config", home, folder=home.parent):
+        home.write_text(home.read_text().replace("home.example", "new.example"))
+        said = types(*words, "--config", home, stdin="x\n")
+    assert said == (2, "", f"hobnode: the running node is home.example; {home} says new.example: restart it\n")
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "400"])
 def test_an_invitation_is_good_for_some_days(types, home, days):
     assert types("user", "invite", "--days", days, "--config", home) == (

@@ -133,7 +133,7 @@ def test_a_key_of_another_certificate_is_refused(home, authority):
 def test_files_without_a_certificate_are_refused(home, tmp_path):
     empty = tmp_path / "empty"
     empty.write_text("")
-    with pytest.raises(CertificateError, match="cannot use the certificate .*empty"):
+    with pytest.raises(CertificateError, match="empty holds no certificate$"):
         tls.server_context(empty, home[1], "xmpp-client")
     with pytest.raises(CertificateError, match="cannot use the authorities in .*empty"):
         tls.client_context(True, "xmpp-server", authorities=empty)
@@ -144,8 +144,11 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(home, tmp_p
     locked = tmp_path / "locked"
     form = serialization.PrivateFormat.PKCS8
     locked.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.BestAvailableEncryption(b"x")))
-    with pytest.raises(CertificateError, match="cannot use the certificate"):
-        tls.server_context(home[0], locked, "xmpp-client")
+    for text in (locked.read_bytes(), b"", home[1].read_bytes()[:100]):
+        locked.write_bytes(text)
+        with pytest.raises(CertificateError) as raised:
+            tls.server_context(home[0], locked, "xmpp-client")
+        assert str(raised.value) == f"cannot use the key {locked}: it is damaged, has a password, or is no PEM file"
 
 
 # Reload

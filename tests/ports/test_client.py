@@ -175,14 +175,27 @@ def test_L11_after_three_failures_the_stream_is_closed(connect, run):
     run(talk())
 
 
-def test_A14_L11_who_guesses_has_to_wait(connect, run):
+def test_A14_L11_who_guesses_has_to_wait_and_the_log_says_how_long(connect, run, caplog):
     async def talk():
-        for _ in range(2):
+        for _ in range(5):
             ann = await in_tls(connect)
             for _ in range(2):
                 ann.says(f"<auth {SASL} mechanism='PLAIN'>{plain('ann', 'wrong')}</auth>")
                 failure = await ann.hears("</failure>")
         assert "<temporary-auth-failure/>" in failure
+
+    run(talk())
+    logged = [text for text in caplog.messages if text.startswith("a login as ann from 127.0.0.1 failed")]
+    assert logged == [*["a login as ann from 127.0.0.1 failed"] * 8, f"{logged[0]}; the next is looked at in 1 s"]
+
+
+def test_A14_a_client_that_tries_one_mistyped_password_by_three_ways_may_do_so_three_times(connect, run):
+    async def talk():
+        for _ in range(3):
+            ann = await in_tls(connect)
+            for _ in range(3):
+                ann.says(f"<auth {SASL} mechanism='PLAIN'>{plain('ann', 'wrong')}</auth>")
+                assert "<not-authorized/>" in await ann.hears("</failure>")
 
     run(talk())
 

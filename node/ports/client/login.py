@@ -7,6 +7,7 @@ STARTTLS is required on one port; on the other TLS comes first (XEP-0368).
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from node.base.element import E, Element
@@ -215,7 +216,7 @@ def check_patience(port: "ClientPort", user: str, neighbourhood: str) -> None:
     """Raises SaslFailure for who has guessed wrong too often, and has not waited."""
     pause = port.attempts.begin(user, neighbourhood, port.hub.loop.time())
     if pause > 0:
-        raise sasl.SaslFailure("temporary-auth-failure", f"too many wrong passwords; wait {pause:.0f} s")
+        raise sasl.SaslFailure("temporary-auth-failure", f"too many wrong passwords; wait {ceil(pause)} s")
 
 
 def neighbourhood(client: "Client") -> str:
@@ -287,7 +288,9 @@ def refuse(client: "Client", failure: sasl.SaslFailure) -> None:
         raise StreamError("resource-constraint", failure.text)
     exchange, login.exchange = login.exchange, None
     if failure.condition == "not-authorized" and exchange is not None:
-        log.warning("a login as %s from %s failed", exchange.user, client.connection.peer_address[0])
+        pause = client.port.attempts.wait(exchange.user, neighbourhood(client), client.port.hub.loop.time())
+        rest = f"; the next is looked at in {ceil(pause)} s" if pause > 0 else ""
+        log.warning("a login as %s from %s failed%s", exchange.user, client.connection.peer_address[0], rest)
     login.profile.failure(client, failure)
     login.tries += 1
     if login.tries >= TRIES:

@@ -242,7 +242,7 @@ def test_a_token_that_is_bound_to_a_certificate_dies_with_it(modern, run, port):
 def test_A14_who_guesses_tokens_has_to_wait_like_anybody(modern, run):
     async def talk():
         for user in ("ann", "nobody"):
-            for _ in range(2):
+            for _ in range(5):
                 eve = await modern(user)
                 for _ in range(2):
                     answer = await eve.logs_in_by_token("guess")

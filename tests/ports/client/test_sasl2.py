@@ -291,7 +291,7 @@ def test_A10_after_a_failure_either_profile_may_be_tried(modern, run):
 
 def test_A14_who_guesses_has_to_wait_in_both_profiles_together(modern, run):
     async def talk():
-        for _ in range(2):
+        for _ in range(5):
             ann = await modern()
             ann.says(WRONG)
             await ann.is_answered()
