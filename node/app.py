@@ -62,6 +62,8 @@ FACES = (
     "commands",
     "grants",
     "history",
+    "watches",  # behind what is said to a thing, and its commands
+    "geoloc",
     "sensor",
     "events",
     "about",
@@ -150,6 +152,8 @@ async def _serve(hub: Hub, config: Config, announce: Callable[[], None] | None) 
             thing.start()
         hub.tell("started")
         log.info("%s serves", hub.host)
+        if not clients.listeners:
+            log.warning("[listen] client and client_tls are 0: nobody can log in")
         service.ready(f"{hub.host} serves")
         if announce:
             announce()
@@ -187,9 +191,11 @@ class Reloading:
     def __init__(self, hub: Hub, config: Config, identity: Identity, clients: ClientPort, links: Links):
         self.hub = hub
         self.config = config
+        self.started = config  # what we are until we are started anew
         self.identity = identity
         self.clients = clients
         self.links = links
+        self.has_rules = bool(config.rules)  # or had some
         self._turn = asyncio.Lock()
 
     def begin(self) -> None:
@@ -212,7 +218,7 @@ class Reloading:
                 log.error("not reloaded, all stays as it is: %s", error)
                 return
             for name in ("domain", "data", "listen"):
-                if getattr(fresh, name) != getattr(self.config, name):
+                if getattr(fresh, name) != getattr(self.started, name):
                     log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
             self.config = fresh
             log.info("certificate and configuration have been read again")
@@ -233,8 +239,9 @@ class Reloading:
     def _exchange_rules(self, fresh: Config) -> None:
         if fresh.rules == self.config.rules:
             return
-        if self.config.rules:
+        if self.has_rules:
             self.hub.need("rules").load(fresh.rules)
         else:  # the first ones
+            self.has_rules = True
             import_module("node.things.rules").setup(self.hub, fresh.rules)
             self.hub.need("rules").far.ask()

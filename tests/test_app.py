@@ -59,3 +59,20 @@ def test_what_takes_a_restart_is_said_as_long_as_it_is_another_than_what_runs(hu
         caplog.clear()
     reload("")
     assert "restart" not in caplog.text
+
+
+def test_rules_come_and_go_and_come_again(hub, reload, porch, board):
+    rule = '[[rule]]\nthing = "porch"\nfield = "temperature"\nabove = 25\nset.porch = {{ fade = {} }}\n'
+    for fade in (1, 2, 3):
+        reload(rule.format(fade))
+        porch.report({"temperature": "26"})
+        settle(hub)
+        assert board.written == [("fade", str(fade))]
+        board.written.clear()
+        reload("")
+        for value in ("20", "26", "20"):
+            porch.report({"temperature": value})
+        settle(hub)
+        assert board.written == []
+    watching = [each for each in porch._listeners if "Rules" in each.__qualname__]
+    assert len(watching) == 1

@@ -235,20 +235,23 @@ class Thing:
 
     def report(self, readings: Mapping[str, str | None]) -> None:
         """Takes new values; None is that of a sensor that is lost. Those of fields that nobody declared are dropped."""
-        lost = [name for name, value in readings.items() if value is None and name in self.readings]
-        for name in lost:
-            del self.readings[name]
         stamp = self.now()
-        known = {name: value for name, value in readings.items() if name in self.fields and value is not None}
-        changed = {
-            name for name, value in known.items() if name not in self.readings or self.readings[name].value != value
-        }
-        for name, value in known.items():
-            self.readings[name] = Reading(value, stamp)
+        changed: set[str] = set()
+        known = lost = False
+        for name, value in readings.items():
+            before = self.readings.get(name)
+            if value is None:
+                lost |= self.readings.pop(name, None) is not None
+            elif name in self.fields:
+                known = True
+                self.readings[name] = Reading(value, stamp)
+                if before is None or before.value != value:
+                    changed.add(name)
         if known:
             self.last = stamp
             self._heard = self.clock()
-            self._turn(stale=False)
+            if self.stale:
+                self._turn(stale=False)
         if changed or lost:
             self._tell(changed)
 

@@ -121,7 +121,7 @@ class Access:
         self.roster = hub.need("roster")
         self.audit = hub.need("audit")
         self.grants: frozenset[Grant] = frozenset()
-        self.expected: frozenset[Jid] = frozenset()
+        self.expected: tuple[Jid | None, frozenset[Jid]] = None, frozenset()  # who of ours follows whom
         self.allow(options)
 
     def allow(self, options: Options) -> None:
@@ -137,9 +137,12 @@ class Access:
         self.grants = frozenset(grants)
         self._named: dict[tuple[str, str], Named] = {}  # by thing and right, made when first asked for
 
-    def expect(self, others: Iterable[Jid]) -> None:
-        """Those whom the node itself follows (bare): what they say of themselves is let in, what they ask is not."""
-        self.expected = frozenset(others)
+    def expect(self, follower: Jid, others: Iterable[Jid]) -> None:
+        """Whom one of our things follows (bare): what they tell it of themselves is let in, what they ask is not.
+
+        To all our other things they are strangers like everybody.
+        """
+        self.expected = follower, frozenset(others)
 
     def named(self, thing: Thing, right: str) -> Named:
         """Who has a right at a thing."""
@@ -186,7 +189,8 @@ class Access:
         if stanza.name == "iq" and stanza.type in ("result", "error"):
             return False  # nobody hears anything of it, but who has asked
         if not self.may_read(thing, stanza.sender):
-            if stanza.name != "iq" and stanza.sender.bare in self.expected:
+            follower, others = self.expected
+            if stanza.name != "iq" and stanza.to.bare == follower and stanza.sender.bare in others:
                 return False
             if stanza.name == "presence" and stanza.type in ("subscribe", "unsubscribe"):
                 return False  # RFC 6121 §3.1.3: a request waits in silence, as it does where nobody is
@@ -207,7 +211,8 @@ class Access:
         try:
             await thing.control(values, by)
         except ControlError as error:
-            log.warning("%s: %s %r of %s failed: %s", thing.jid.local, face, told(values), by, error.text)
+            level = logging.INFO if error.type == "modify" else logging.WARNING  # a slip of the pen mends who made it
+            log.log(level, "%s: %s %r of %s failed: %s", thing.jid.local, face, told(values), by, error.text)
             self.audit.note(thing.jid, by, face, told(values), f"failed: {error.text}")
             raise
         self.audit.note(thing.jid, by, face, told(values))

@@ -8,8 +8,9 @@ confirmed when the hardware has confirmed it, and not before.
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
-from node.base.element import E
+from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.base.jid import JidError, parse
 from node.base.stanza import CLIENT, Stanza, new_id
@@ -17,6 +18,7 @@ from node.hub.thing import ControlError
 from node.things import words
 from node.things.late import late
 from node.things.once import Once
+from node.things.responses import responses
 
 log = logging.getLogger("hobnode")
 
@@ -27,7 +29,15 @@ LONGEST = 500  # characters of a message that are looked at
 TITLE = 10  # words of a label; to hold all 250 words of a message against 64 controls takes a Pi a tenth of a second
 PUZZLED = 20  # a minute that one person is told "I do not know ...": two programs could go on for ever
 
-Said = str | Awaitable[str] | None  # what is answered, or what waits for the answer
+
+class Reply(NamedTuple):
+    """An answer with more than words: what clients and programs understand beside them."""
+
+    text: str
+    elements: tuple[Element, ...]
+
+
+Said = str | Reply | Awaitable[str] | None  # what is answered, or what waits for the answer
 
 ON = frozenset(("on", "true", "yes", "1", "open", "start", "up"))
 OFF = frozenset(("off", "false", "no", "0", "close", "closed", "stop", "down"))
@@ -81,7 +91,7 @@ class Chat:
         self.once.keep(message, True)
         talk = Talk(self, thing, message)
         answer = talk.about(text)
-        if isinstance(answer, str):
+        if isinstance(answer, str | Reply):
             self.answer(message, answer)
         elif answer is not None:
             self.hub.spawn(self.answer_later(message, answer), f"{message.sender} talks to {thing.jid}")
@@ -92,19 +102,22 @@ class Chat:
         except StanzaError as error:
             self.answer(message, f"That did not work: {error.text or error.condition}")
 
-    def answer(self, message, text):
+    def answer(self, message, said):
+        text, elements = said if isinstance(said, Reply) else (said, ())
         thread = message.child("thread", CLIENT)
         self.hub.route(
             Stanza(
                 "message",
                 E("body", None, text),
                 E("thread", None, thread.text) if thread else None,
+                *elements,
                 type=message.type,
                 sender=message.to,
                 to=message.sender,
                 id=new_id(),
             )
         )
+        self.hub.tell("said", message.to.bare, message.sender.bare)
 
     def may_be_puzzled(self, asker):
         now = self.hub.loop.time()
@@ -151,7 +164,15 @@ class Talk:
         lines.append("who: who may do what")
         if self.access.is_owner(self.asker):
             lines.append("approve ann@home.example, deny ann@home.example: who may follow me")
-        return "You can say:\n" + "\n".join(lines)
+        return Reply("You can say:\n" + "\n".join(lines), responses(("status", "Status"), *self.switches()))
+
+    def switches(self):
+        """What can be switched with a touch: the first of what this asker may control."""
+        control = next((each for each in self.thing.controls.values() if each.type == "boolean"), None)
+        if control is None or not self.access.may_control(self.thing, self.asker):
+            return []
+        title = words.capital(words.title(control))
+        return [(f"{control.name} {each}", f"{title} {each}") for each in ("on", "off")]
 
     def status(self):
         return self.readings([each for each in self.thing.fields.values() if each.category != "identity"], times=False)
@@ -161,7 +182,7 @@ class Talk:
 
     def readings(self, fields, times):
         thing = self.thing
-        lines = [f"{thing.complaint()}."] if not thing.online else []
+        lines = [words.sentence(thing.complaint())] if not thing.online else []
         if thing.online and thing.stale and thing.last:
             lines.append(f"No reading since {words.clock(thing.last)}.")
         said = [self.reading(each, times) for each in fields if each.name in thing.readings]

@@ -32,6 +32,7 @@ def setup(hub, options):
     hub.advertise(NS, form.NS, at="thing")
     hub.on_iq("set", "command", NS, commands.run, at="thing")
     hub.need("disco").on_node(NS, commands.describe_list, commands.items, at="thing")
+    hub.need("disco").on_node(NS, commands.describe_list, lambda iq: [], at="host")  # some clients ask the server first
 
 
 class Command(NamedTuple):
@@ -189,7 +190,7 @@ class Commands:
         # In the note for Profanity, which shows no tables
         said = [f"{title}: {text} {unit}".rstrip() for title, text, unit, _ in rows] or ["There is no reading yet."]
         if not thing.online:
-            said.insert(0, f"{thing.complaint()}.")
+            said.insert(0, words.sentence(thing.complaint()))
         note = E("note", NS, "\n".join(said), type="info" if thing.online else "warn")
         columns = [("field", "Field"), ("value", "Value"), ("unit", "Unit"), ("time", "Time")]
         return ended(iq, command, name, note, form.table(columns, rows, title=thing.label))

@@ -145,6 +145,7 @@ class Events:
         if not self.access.may_read(thing, request.asker) or not self.is_there(request.asker):
             self.drop(thing.jid, key)
             return
+        stop_timer(subscription)
         subscription.sent = now
         subscription.told.update((name, reading.value) for name, reading in thing.readings.items())
         for part in readout(thing, request):
@@ -164,8 +165,7 @@ class Events:
             when = max(subscription.sent, self.hub.loop.time()) + subscription.longest
         if when is not None and subscription.timer is not None and subscription.timer.when() <= when:
             return
-        if subscription.timer is not None:
-            subscription.timer.cancel()
+        stop_timer(subscription)
         subscription.timer = self.hub.loop.call_at(when, self.due, thing, key) if when is not None else None
 
     # How it ends (EV-5)
@@ -199,8 +199,14 @@ class Events:
 
     def drop(self, thing, key):
         subscription = self.kept.get(thing, {}).pop(key, None)
-        if subscription is not None and subscription.timer is not None:
-            subscription.timer.cancel()
+        if subscription is not None:
+            stop_timer(subscription)
+
+
+def stop_timer(subscription):
+    if subscription.timer is not None:
+        subscription.timer.cancel()
+        subscription.timer = None
 
 
 def wanted(dialect: Dialect, iq: Stanza, thing: Thing) -> Subscription:
@@ -244,9 +250,12 @@ def rule(each: Element) -> Rule:
 def distance(old: str, new: str) -> Decimal:
     """How far apart two values are: true is 1, and of texts one is above or below the other (EV-3)."""
     try:
-        return number(new) - number(old)
-    except InvalidOperation:
-        return Decimal((new > old) - (new < old))
+        step = number(new) - number(old)
+        if not step.is_nan():
+            return step
+    except ArithmeticError:
+        pass  # a text, or what an asker believes and no sensor can say
+    return Decimal((new > old) - (new < old))
 
 
 def number(text):

@@ -19,6 +19,7 @@ from node.base.jid import Jid
 from node.base.stanza import Stanza, new_id
 from node.hub.thing import Thing
 from node.things import words
+from node.things.responses import responses
 
 log = logging.getLogger("hobnode")
 
@@ -28,7 +29,9 @@ IDLE = "urn:xmpp:idle:1"  # XEP-0319
 BURST = 5  # changes told at once; each interval brings one more: a person plays with a lamp, a loose wire does
 TOLD = 10  # requests at one thing within an hour that owners and log are told of; who makes more plays with us
 HOUR = 3600.0  # seconds
-MOMENT = 1.0  # seconds: a command that is carried out sooner is not worth two presences to everybody
+PLAIN = (None, None)  # type and show of one that is well: then its values alone make its text
+MOMENT = 1.0  # seconds: neither a command that is carried out sooner nor the first readings of what is back are
+# worth two presences to everybody
 
 
 @dataclass
@@ -47,7 +50,7 @@ def setup(hub, options):
 class Face:
     """What the followers of one thing were told last, and what they are going to be told."""
 
-    __slots__ = ("asked", "begun", "paid", "said", "shape", "text", "timer")
+    __slots__ = ("asked", "begun", "came", "paid", "said", "shape", "text", "timer")
 
     def __init__(self) -> None:
         self.shape: tuple[str | None, str | None] = ("unavailable", None)  # type and show
@@ -56,6 +59,7 @@ class Face:
         # Until when the changes told use up the interval; on the loop's clock, like all times here.
         self.paid = float("-inf")
         self.begun: float | None = None  # since when it is busy
+        self.came: float | None = None  # since when it is back, and nobody has been told
         self.asked: list[float] = []  # when owners were told of requests
         self.timer: TimerHandle | None = None
 
@@ -102,14 +106,24 @@ class Presences:
         """Readings or state changed: the followers are told now, or later, or have been told already."""
         face, now = self.faces[thing.jid], self.hub.loop.time()
         shape, values = self.shape(thing, face, now), steady(thing, face.said)
-        text = status(thing, values)
-        if shape == face.shape and bool(values) == bool(face.said):
-            if text == face.text:
+        fresh = face.shape[0] is not None and shape[0] is None and thing.fields and not values
+        face.came = (face.came or now) if fresh else None
+        if face.came is not None and now < face.came + MOMENT:  # its first readings are on their way
+            self.later(thing, face, now, face.came + MOMENT)
+            return
+        same = shape == face.shape and (not thing.online or bool(values) == bool(face.said))
+        if same:
+            if shape == PLAIN and values == face.said:
                 self.later(thing, face, now)
                 return
             due = face.paid - (BURST - 1) * self.interval
             if now < due:
                 self.later(thing, face, now, due)
+                return
+        text = status(thing, values)  # not before it is needed: it is most of what a reading costs
+        if same:
+            if text == face.text:
+                self.later(thing, face, now)
                 return
             face.paid = max(face.paid, now) + self.interval
         face.shape, face.said, face.text = shape, values, text
@@ -129,7 +143,14 @@ class Presences:
         """Looks again when the time has come: for a text that waits, or a command that takes long."""
         if face.begun is not None and now < face.begun + MOMENT:
             due = min(due or face.begun + MOMENT, face.begun + MOMENT)
-        set_timer(face, None if due is None else self.hub.loop.call_at(due, self.changed, thing, set()))
+        if due is None:
+            set_timer(face, None)
+        elif face.timer is None or face.timer.when() != due:  # the loop keeps those that were cancelled for a while
+            set_timer(face, self.hub.loop.call_at(due, self.due, thing))
+
+    def due(self, thing):
+        self.faces[thing.jid].timer = None
+        self.changed(thing, set())
 
     def current(self, thing: Thing) -> Stanza:
         """The presence that followers see now, without `to`."""
@@ -225,7 +246,8 @@ class Presences:
         log.info("%s: %s follows", thing.jid.local, asker)
         self.send(thing, asker, "subscribed")
         self.hub.route(self.current(thing).copy(to=asker))
-        self.say(thing, asker, greeting(thing, self.access.may_control(thing, asker)))
+        offers = responses(("status", "Status"), ("help", "What I can say"))
+        self.say(thing, asker, greeting(thing, self.access.may_control(thing, asker)), *offers)
 
     async def deny(self, thing: Thing, asker: Jid) -> None:
         """Refuses the request of `asker` (bare), or ends that he follows. Raises StanzaError."""
@@ -243,14 +265,16 @@ class Presences:
             self.gone(thing, asker)
 
     def gone(self, thing, asker):
+        self.hub.tell("unfollowed", thing, asker)
         self.hub.route(Stanza("presence", type="unavailable", sender=thing.full, to=asker))
 
     def send(self, thing, contact, type):
         self.hub.route(Stanza("presence", type=type, sender=thing.jid, to=contact))
 
-    def say(self, thing, contact, text):
+    def say(self, thing, contact, text, *offers):
         body = E("body", None, text)
-        self.hub.route(Stanza("message", body, type="chat", sender=thing.full, to=contact, id=new_id()))
+        self.hub.route(Stanza("message", body, *offers, type="chat", sender=thing.full, to=contact, id=new_id()))
+        self.hub.tell("said", thing.jid, contact)
 
 
 def set_timer(face, timer):

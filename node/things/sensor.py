@@ -122,9 +122,10 @@ class Sensor:
         begin = request.begin if request.begin is not None else end - DAY
         fields = [each for each in thing.fields.values() if named(request, each)]
         try:
-            found = [(each, self.history.samples(thing.jid, each.name, begin, end)) for each in fields]
+            found = [(each, self.history.samples(thing.jid, each.name, begin, end, PAST + 1)) for each in fields]
             if begin < end and sum(len(samples) for _, samples in found) > PAST:
-                return [past for each in fields for past in self.means(thing, each, begin, end, PAST // len(fields))]
+                count = max(PAST // len(fields), 1)
+                return [past for each in fields for past in self.means(thing, each, begin, end, count)]
         except StoreError as error:
             raise StanzaError("internal-server-error", str(error)) from error
         return [

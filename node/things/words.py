@@ -24,6 +24,11 @@ TRUTHS = {
 }
 
 
+def sentence(text: str) -> str:
+    """With a full stop, unless it ends in a question or a stop of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def title(item: Field | Control) -> str:
     """What people call a field or control: its label, or its name."""
     return item.label or item.name.replace("_", " ")

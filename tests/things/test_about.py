@@ -62,7 +62,7 @@ def test_pr_3_equal_things_share_one_hash(hub, porch, board):
     followers = hub.need("followers")
     porch_caps = followers.current(porch).child("c", "http://jabber.org/protocol/caps")
     assert "porch" not in repr(porch_caps).lower()
-    other.online = True
+    other.online, other.readings = True, porch.readings
     followers.changed(other, set())
     assert followers.current(other).child("c", "http://jabber.org/protocol/caps") == porch_caps
 

@@ -109,6 +109,22 @@ def test_a_board_that_is_gone_says_why_and_since_when(hub, ann, porch, board):
     assert re.match(rf"{offline}\.\ntemperature: 21\.40 °C \(\d\d:\d\d\)", told)
 
 
+def test_a_reason_that_is_a_question_gets_no_full_stop(hub, ann, porch, board):
+    board.pull("no answer: is the USB cable in?")
+    until(hub, lambda: not porch.online)
+    ann.heard  # noqa: B018
+    assert re.match(r"Porch is offline since .*: is the USB cable in\?\ntemp", ask(ann, "status")[0])
+
+
+def test_a_value_that_was_mistyped_is_no_warning_and_a_board_that_refuses_is(ann, board, caplog):
+    caplog.set_level("INFO")
+    ask(ann, "fade 5000")
+    assert [record.levelname for record in caplog.records if "'fade=5000'" in record.getMessage()] == ["INFO"]
+    board.fault = "the relay is stuck"
+    ask(ann, "lamp on")
+    assert [record.levelname for record in caplog.records if "'lamp=true'" in record.getMessage()] == ["WARNING"]
+
+
 def test_a_board_that_refuses_is_quoted(ann, board):
     board.fault = "the relay is stuck"
     assert ask(ann, "lamp on") == ["Lamp was not changed. Porch: the relay is stuck"]

@@ -43,11 +43,17 @@ def test_ah_1_the_list_has_what_this_person_may_run(ann, ben):
         "<item jid='porch@hub.local' node='set' name='Control'/>"
         "<item jid='porch@hub.local' node='approve' name='Approve followers'/>"
         "<item jid='porch@hub.local' node='grant' name='Give access'/>"
-        "<item jid='porch@hub.local' node='revoke' name='Take access back'/></query></iq>"
+        "<item jid='porch@hub.local' node='revoke' name='Take access back'/>"
+        "<item jid='porch@hub.local' node='watch' name='Alert me'/></query></iq>"
     )
     of_ben = disco(ben, ITEMS, NS, to="porch@hub.local/hw")
-    assert re.findall("node='([a-z]*)' name", of_ben) == ["read"]
+    assert re.findall("node='([a-z]*)' name", of_ben) == ["read", "watch"]
     assert "jid='porch@hub.local/hw'" in of_ben
+
+
+def test_the_server_itself_has_no_commands_and_says_so(ann):
+    answer = disco(ann, ITEMS, NS, to="hub.local")
+    assert "type='result'" in answer and f"<query xmlns='{ITEMS}' node='{NS}'/>" in answer
 
 
 def test_ah_2_a_command_and_the_list_say_what_they_are(ann, ben):

@@ -106,6 +106,33 @@ def test_ev_3_after_the_longest_silence_they_are_told_though_nothing_has_changed
     assert len(data(ben)) == 1
 
 
+def test_ev_3_the_longest_silence_is_counted_from_what_was_told_last(ben, porch, later):
+    subscribe(ben, "<f n='temperature' by='5'/>", maxInt="PT5M")
+    later(200)
+    warm(porch, "30")
+    assert len(data(ben)) == 1
+    later(200)
+    assert data(ben) == []
+    later(101)
+    assert len(data(ben)) == 1
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "-NaN7", "Infinity", "9E999999999", "-9E999999999", "x"])
+def test_no_reference_of_one_keeps_the_others_from_hearing(ben, ann, porch, value):
+    subscribe(ben, f"<f n='temperature' by='0.1' v='{value}'/>")
+    subscribe(ann, "<f n='temperature' by='0.1'/>")
+    warm(porch, "22.0")
+    assert len(data(ann)) == 1
+
+
+def test_ev_5_who_may_read_no_longer_hears_no_more(hub, ben, ann, porch):
+    subscribe(ben)
+    ann.says("<message to='porch@hub.local' id='d'><body>deny ben@hub.local</body></message>")
+    warm(porch, "22.0")
+    assert data(ben) == []
+    assert not hub.need("events").kept[porch.jid]
+
+
 def test_a_field_or_category_that_was_not_asked_for_is_not_told(ben, porch, later):
     subscribe(ben, "<f n='humidity'/>")
     warm(porch, "22.0")

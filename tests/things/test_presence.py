@@ -10,7 +10,7 @@ from node.base.stanza import CLIENT, Stanza
 from node.hub.store import StoreError
 from node.hub.thing import Thing
 from node.things.access import Options
-from node.things.presence import BURST
+from node.things.presence import BURST, MOMENT
 from tests.conftest import settle
 from tests.things.conftest import arrived, stanza_of, until
 
@@ -47,6 +47,29 @@ def test_a_presence_has_a_priority_and_the_capabilities_of_all_things(ann):
     assert "<idle" not in presence
 
 
+def test_who_comes_back_is_seen_with_readings_or_after_a_moment_without(ann, porch, later):
+    for readings, status in (({"temperature": "20.0"}, "20.0 °C"), ({}, "no reading yet")):
+        porch._turn(online=False, reason="unplugged")
+        assert seen(ann) == [("unavailable", "unplugged")]
+        porch.readings = {}
+        porch._turn(online=True, reason="")
+        assert seen(ann) == []
+        porch.report(readings)
+        assert [each for each in seen(ann) if readings] == ([("online", status)] if readings else [])
+        later(MOMENT)
+        assert seen(ann) == ([] if readings else [("online", status)])
+
+
+def test_who_was_back_for_less_than_a_moment_was_not_seen(ann, porch, later):
+    porch._turn(online=False, reason="unplugged")
+    assert seen(ann) == [("unavailable", "unplugged")]
+    porch.readings = {}
+    porch._turn(online=True, reason="")
+    porch._turn(online=False, reason="unplugged")
+    later(2 * MOMENT)
+    assert seen(ann) == []
+
+
 def uses_up_the_burst(ann, porch):
     for number in range(BURST):
         porch.report({"temperature": f"3{number}.0"})
@@ -77,6 +100,20 @@ def test_what_came_back_before_it_was_told_is_not_told(ann, porch, later):
     assert seen(ann) == []
     later(120)
     assert seen(ann) == []
+
+
+def test_what_is_not_told_costs_neither_a_text_nor_another_timer(hub, ann, porch, monkeypatch):
+    face, texts = hub.need("followers").faces[porch.jid], []
+    monkeypatch.setattr("node.things.presence.status", lambda *about: texts.append(about) or f"text {len(texts)}")
+    for number in range(5):
+        porch.report({"temperature": f"21.{40 + number}"})
+    assert (face.timer, texts) == (None, [])
+    for number in range(20):
+        porch.report({"temperature": f"{30 + number}.0"})
+    assert (len(seen(ann)), len(texts)) == (BURST, BURST)
+    timer = face.timer
+    porch.report({"temperature": "60.0"})
+    assert face.timer is timer is not None
 
 
 def test_a_change_within_the_deadband_is_not_told_but_adds_up(ann, porch, later):

@@ -6,18 +6,21 @@ from decimal import Decimal
 import pytest
 
 from node.base.element import E
+from node.base.errors import StanzaError
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.config import ConfigError, load
 from node.hub.thing import Thing
 from node.things import rules as file
 from node.things.rules import Rule
+from node.things.rules.far import AGAIN
 from tests.conftest import settle
 from tests.things.board import Board
 from tests.things.conftest import until
 
 LIGHT = {"lamp": True}
 HOT = {"thing": "porch", "field": "temperature", "above": Decimal(25), "set": {"porch": LIGHT}}
+WARM = {"field": "heat", "above": Decimal(50), "set": {"porch": LIGHT}}
 FAR = parse("stove@cabin.example")
 MYSELF = "hub@hub.local"
 SD = "urn:nf:iot:sd:1.0"
@@ -34,8 +37,6 @@ def rules(hub, porch, loop):
             hub.need("rules").load(made)
         else:
             file.setup(hub, made)
-            porch.on_change(hub.need("rules").changed)
-            hub.need("rules").changed(porch, set(porch.readings))
         settle(hub)
 
     return rules
@@ -199,6 +200,35 @@ def test_a_circle_that_cannot_be_seen_is_stopped_by_the_number_of_times(rules, r
     assert "it has acted 20 times within 10 minutes" in lines()[-1][-1]
 
 
+def test_what_is_read_before_a_thing_is_online_counts_when_it_is(rules, porch, hub, board, ann):
+    porch._turn(online=False, reason="not started yet")
+    rules(HOT, {"thing": "porch", "gone": True, "set": {"porch": {"fade": 1}}, "tell": ["ann@hub.local"]})
+    board.written.clear()
+    assert ann.heard
+    hub.need("rules").load([state.rule for states in hub.need("rules").states.values() for state in states])
+    porch.report({"temperature": "26"})
+    settle(hub)
+    assert "gone" not in str(hub.need("rules").caused), "it is just being opened"
+    porch._turn(online=True, reason="")
+    settle(hub)
+    assert board.written == [("lamp", "true")]
+    assert "gone" not in "".join(ann.heard)
+
+
+def test_a_sensor_that_is_lost_does_not_last(rules, reads, board, later, hub):
+    rules(HOT | {"lasting": 60.0})
+    reads("26", None)
+    later(61)
+    settle(hub)
+    assert board.written == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "warm", ""])
+def test_what_is_no_number_is_neither_above_nor_below(value):
+    assert not Rule(**HOT).holds(value, False)
+    assert not Rule(**HOT | {"above": None, "below": Decimal(1)}).holds(value, True)
+
+
 def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, later):
     rules(HOT | {"lasting": 60.0})
     reads("26")
@@ -215,7 +245,7 @@ def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, late
 def stove(hub, rules, remote, monkeypatch):
     """A rule that follows a far thing, and that thing's words."""
     monkeypatch.setattr("node.things.rules.far.DEADLINE", 0.05)  # nobody answers here
-    rules({"name": "warm", "thing": FAR, "field": "heat", "above": Decimal(50), "set": {"porch": LIGHT}})
+    rules({"name": "warm", "thing": FAR, **WARM})
     hub.tell("started")
     (asked,) = heard(hub, remote)
     assert (asked.type, asked.sender, asked.to) == ("subscribe", MYSELF, FAR)
@@ -254,6 +284,73 @@ def test_a_far_thing_is_followed_and_its_readings_subscribed_to(stove, board):
     assert stove(E("body", None, "Hello, I am Stove."), name="message", type="chat") == [], "it is not talked to"
 
 
+def test_a_far_thing_of_a_new_rule_is_followed_and_one_of_no_rule_is_left(stove, hub, rules, remote, ann):
+    stove()
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]}, {"thing": "oven@cabin.example", **WARM})
+    sent = heard(hub, remote)
+    assert [(each.type, each.to) for each in sent if each.name == "presence"] == [("subscribe", "oven@cabin.example")]
+    stove(type="unavailable")
+    assert f"{FAR} is gone." in "".join(ann.heard), "that it was there was known before"
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]})
+    (left,) = heard(hub, remote)
+    assert (left.type, left.to) == ("unsubscribe", "oven@cabin.example")
+
+
+def test_a_far_thing_that_tells_nothing_any_more_is_subscribed_to_again_and_else_it_is_gone(
+    stove, hub, rules, remote, later, ann
+):
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]}, {"thing": FAR, **WARM})
+    (iq,) = stove()
+    hub.route(iq.reply(), object())
+    settle(hub)
+    stove(heat("40"), name="message", to=f"{MYSELF}/hw")
+    later(AGAIN)
+    assert heard(hub, remote) == [], "it has told its readings"
+    later(AGAIN)
+    (iq,) = heard(hub, remote)  # its node was started anew without a word, maybe
+    assert iq.payload.name == "subscribe"
+    settle(hub)
+    assert f"{FAR} is gone." in "".join(ann.heard)
+    later(AGAIN)
+    (presence,) = heard(hub, remote)
+    assert (presence.type, presence.to) == ("subscribe", FAR), "it may be back, or the first question was lost"
+    (iq,) = stove()
+    assert iq.payload.name == "subscribe"
+
+
+def test_a_far_thing_whose_going_is_all_that_matters_is_asked_whether_it_lives(stove, hub, rules, remote, later, ann):
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]})
+    assert stove() == []
+    later(AGAIN)
+    (ping,) = heard(hub, remote)
+    assert (ping.type, ping.payload.ns) == ("get", "urn:xmpp:ping")
+    hub.route(ping.reply(), object())
+    settle(hub)
+    assert "gone" not in "".join(ann.heard)
+
+
+def test_a_far_thing_that_refuses_is_not_gone(stove, hub, rules, remote, ann):
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]}, {"thing": FAR, **WARM})
+    (iq,) = stove()
+    hub.route(iq.error(StanzaError("resource-constraint")), object())
+    settle(hub)
+    assert "gone" not in "".join(ann.heard)
+
+
+def test_who_does_not_let_us_follow_is_not_asked_every_ten_minutes(stove, hub, remote, later):
+    stove(type="unsubscribed")
+    later(AGAIN)
+    assert heard(hub, remote) == []
+
+
+def test_nothing_is_asked_when_the_node_has_stopped(stove, hub, remote, later):
+    stove()
+    hub.tell("stopping")
+    heard(hub, remote)
+    later(AGAIN)
+    assert heard(hub, remote) == []
+
+
 def test_a_far_thing_that_comes_back_is_subscribed_to_anew(stove):
     assert len(stove()) == 1
     assert stove() == []
@@ -264,6 +361,12 @@ def test_a_far_thing_that_comes_back_is_subscribed_to_anew(stove):
 def test_a_far_thing_that_is_followed_may_say_and_may_not_ask(stove):
     (answer,) = stove(E("query", "jabber:iq:version"), name="iq", type="get", id="1")
     assert answer.type == "error"
+
+
+def test_a_far_thing_that_is_followed_is_a_stranger_to_all_other_things(stove):
+    (answer,) = stove(E("body", None, "status"), name="message", type="chat", to="porch@hub.local")
+    assert answer.type == "error"
+    assert stove(type="probe", to="porch@hub.local") == []
 
 
 def test_of_others_nothing_is_let_in(hub, stove, remote, board):
@@ -334,6 +437,8 @@ tell = ["ann@home.example"]
         ),
         ("thing = 'a'\nfield = 'x'\nabov = 1", "did you mean 'above'?"),
         ("thing = 'a'\nfield = 'x'\nabove = 1\nset.a = { lamp = [1] }", "must be a text, a number, true or false"),
+        ("thing = 'a b'\nfield = 'x'\nabove = 1\ntell = ['a@b']", "thing: 'a b' is no"),
+        ("thing = 'a'\nfield = 'x'\nabove = 1\nset.'a b' = { lamp = true }", "thing: 'a b' is no"),
         ("thing = 'a@b@c'\nfield = 'x'\nabove = 1\ntell = ['a@b']", "thing: 'a@b@c' is no address"),
     ],
 )

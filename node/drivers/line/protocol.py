@@ -18,6 +18,8 @@ COMMAND = 127  # bytes of a line to the board, its end not counted: an ATmega328
 ASK_AGAIN = 1.0  # seconds between two questions for the hello; an Uno takes 0.05 s to say it
 LAST_ID = 65535  # 16 bits are cheap for a board; a reply that is late by 65535 commands is none
 
+_READER = json.JSONDecoder(parse_float=Number, parse_int=Number)  # to make one costs more than a line
+
 
 class Talking:
     """A board on a serial port. Until it has said hello, it is what its board.toml says of it."""
@@ -102,7 +104,7 @@ class Talking:
 
     def _line(self, line: bytes) -> None:
         try:
-            self._understand(json.loads(line, parse_float=Number, parse_int=Number))
+            self._understand(_READER.decode(line.decode()))
         except (ValueError, RecursionError):  # the latter: a thousand brackets
             self._skip(ascii(line[:TEXT])[2:-1])
         else:

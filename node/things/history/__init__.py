@@ -1,15 +1,17 @@
 """History: the values of all fields that are numbers or true and false, kept thinned, answered as text and plots.
 
 Readings stay in memory, packed, and are written in one batch every five minutes (design: the SD card), so a crash
-costs five minutes of them. A change smaller than a fifth of a field's deadband is not kept: the deadband says which
+costs five minutes of them; of what has not changed it costs that it was so, for up to an hour. A change smaller than a fifth of a field's deadband is not kept: the deadband says which
 changes people care about.
 """
 
+import asyncio
 import logging
 import time
 from asyncio import Task
 from collections.abc import Iterable
 from decimal import InvalidOperation
+from itertools import islice
 from typing import NamedTuple
 
 from node.base.jid import Jid
@@ -18,7 +20,7 @@ from node.hub.store import StoreError
 from node.hub.thing import Field, Thing
 from node.things.history import answer
 from node.things.history.samples import SECOND, Point, Sample, Span, number, pack, points, together
-from node.things.history.shelf import DAY, HOUR, LONGEST, MINUTE, Options, Shelf, thin_forever
+from node.things.history.shelf import DAY, HOUR, LONGEST, MINUTE, Options, Shelf
 
 __all__ = ["History", "Options", "setup"]
 
@@ -30,6 +32,10 @@ FLUSH = 300.0  # seconds: at most so much is lost in a crash (D7)
 QUIET = HOUR * SECOND  # what does not change is written so often
 SHARE = 5  # of a deadband: smaller changes are noise
 TYPES = ("quantity", "integer", "boolean")
+BACK = 2 * SECOND  # that the clock is set back and not just rounded
+COARSE = 4 * HOUR  # parts of that length are made of hours: a month of minutes is a second's work for a Pi
+LENGTH = 64  # characters of a value: more than any sensor has
+MAGNITUDE = 18  # digits before or behind the point, as a control has them
 FULL = 8192  # bytes of one series in memory: 15 readings a second for five minutes; then it is written earlier
 
 
@@ -88,7 +94,7 @@ class History:
         hub.on("stopping", self.stop)
 
     def start(self):
-        self.thinning = self.hub.loop.create_task(thin_forever(self.shelf), name="history")
+        self.thinning = self.hub.loop.create_task(self.thin_forever(), name="history")
 
     def stop(self):
         """What is not written yet is written: the store commits it when it closes."""
@@ -118,7 +124,8 @@ class History:
         try:
             if series is not None and (series.value == value or is_noise(field, series.value, value)):
                 return
-            number(value)
+            if not is_number(value):
+                return
         except InvalidOperation:
             return  # a board may say anything
         if series is None:
@@ -138,7 +145,7 @@ class History:
             self.add(series, at, "")
 
     def add(self, series, at, value):
-        if len(series.data) > FULL or at - series.first > LONGEST:
+        if len(series.data) > FULL or at - series.first > LONGEST or at < series.last - BACK:
             self.put([series], at)
         series.add(at, value)
 
@@ -147,7 +154,7 @@ class History:
         for name in thing.fields:
             series = self.series.pop((thing.jid, name), None)
             if series is not None:
-                self.put([series], series.last)
+                self.put([series], round(thing.now() * SECOND))
 
     # Writing
 
@@ -170,19 +177,39 @@ class History:
         except StoreError as error:  # these minutes are lost, and memory is not to grow until there is room
             log.warning("history: not kept: %s", error)
         for each in due:
-            each.start(max(now, each.last))
+            each.start(now if now < each.last - BACK else max(now, each.last))
+
+    async def thin_forever(self):
+        """Once an hour."""
+        while True:
+            await self.thin()
+            await asyncio.sleep(HOUR)
+
+    async def thin(self) -> None:
+        """Makes minutes and hours of what is over, and first writes what is in memory: it is a part of it."""
+        self.write(all_of_it=True)
+        try:
+            await self.shelf.thin(time.time())
+        except StoreError as error:
+            log.warning("history: not thinned: %s", error)
+        except Exception:  # the next hour has its turn whatever was wrong with this one
+            log.exception("history: not thinned")
 
     # Answering
 
-    def samples(self, thing: Jid, field: str, begin: float, end: float) -> list[Sample]:
-        """All values from `begin` to `end` (Unix times), as far as they are still kept one by one; see `samples`."""
+    def samples(self, thing: Jid, field: str, begin: float, end: float, most: int | None = None) -> list[Sample]:
+        """The values from `begin` to `end` (Unix times), as far as they are still kept one by one; see `samples`.
+
+        No more than `most`: a day of a board that chatters is a second's work for a Pi.
+        """
         first, last = round(begin * SECOND), round(end * SECOND)
-        return [
+        found = (
             sample
             for span in self.spans(thing, field, first, last)
             for sample in span.samples()
             if first <= sample[0] <= last
-        ]
+        )
+        return list(islice(found, most))
 
     def spans(self, thing, field, begin, end):
         id = self.shelf.series.get((thing.local, field))
@@ -195,7 +222,7 @@ class History:
     def buckets(self, thing: Jid, field: str, begin: float, end: float, count: int) -> list[Bucket]:
         """What the value was in each of `count` equal parts of the time from `begin` to `end` (Unix times).
 
-        Within two hours that is made of all values, within a month of minutes, else of hours.
+        Within two hours that is made of all values, else of minutes, or of hours where they are not kept or too many.
         """
         first, last = round(begin), round(end)
         if last - first <= 2 * HOUR:
@@ -220,7 +247,7 @@ class History:
         at = begin
         parts: list[list[tuple[Point | None, int]]] = [[] for _ in range(count)]
         levels = [(self.shelf.minutes, MINUTE)]
-        if end - begin > self.shelf.options.minute_days * DAY:
+        if end - begin > min(self.shelf.options.minute_days * DAY, count * COARSE):
             levels.insert(0, (self.shelf.hours, HOUR))
         for read, length in levels:
             for start, point in read(id, at, end).items():
@@ -228,16 +255,20 @@ class History:
                     parts[(start - begin) * count // (end - begin)].append((point, length))
                     at = start + length
         recent = max(at, end - 2 * HOUR)
-        for start in range(recent, end, MINUTE):
-            until = min(start + MINUTE, end)
-            (minute,) = self.within(thing, field, start, until, 1)
-            parts[(start - begin) * count // (end - begin)].append((minute, until - start))
+        wanted = range(recent, end, MINUTE)
+        spans = self.spans(thing, field, recent * SECOND, end * SECOND)
+        until = recent + len(wanted) * MINUTE
+        minutes = points(spans, recent * SECOND, until * SECOND, len(wanted)) if wanted else []
+        for start, minute in zip(wanted, minutes, strict=True):
+            parts[(start - begin) * count // (end - begin)].append((minute, min(MINUTE, end - start)))
         return [together(part) for part in parts]
 
-    def within(self, thing, field, begin, end, count):
-        """From all values; in seconds."""
-        spans = self.spans(thing, field, begin * SECOND, end * SECOND)
-        return points(spans, begin * SECOND, end * SECOND, count)
+
+def is_number(value: str) -> bool:
+    """Whether it can be kept and reckoned with. Raises InvalidOperation."""
+    found = number(value)
+    small = len(value) <= LENGTH and found.is_finite() and abs(found.adjusted()) <= MAGNITUDE
+    return small and value.isprintable()  # a line each
 
 
 def is_noise(field: Field, old: str, new: str) -> bool:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 SECOND = 10  # tenths
 
+_TRUTHS = {"true": "1.00", "false": "0.00"}
+DIGITS = 27  # of a mean: what decimal reckons with, less one
+
 Sample = tuple[int, str]
 
 
@@ -68,7 +71,8 @@ class _Sum:
         mean = self.sum / self.time
         if self.low == self.high:
             return Point(self.low, self.low, self.high)
-        return Point(self.low, mean.quantize(Decimal(1).scaleb(-self.decimals - 1)), self.high)
+        decimals = min(self.decimals + 1, DIGITS - mean.adjusted())
+        return Point(self.low, mean.quantize(Decimal(1).scaleb(-decimals)), self.high)
 
 
 def points(spans: Iterable[Span], begin: int, end: int, count: int) -> list[Point | None]:
@@ -98,7 +102,7 @@ def _spread(sums: list[_Sum], value: Decimal, at: int, until: int, width: Decima
 
 def number(text: str) -> Decimal:
     """A value as a number: true is 1, with decimals for the share of time in which it was so."""
-    return Decimal({"true": "1.00", "false": "0.00"}.get(text, text))
+    return Decimal(_TRUTHS.get(text, text))
 
 
 def pack_points(found: list[Point | None]) -> bytes:

@@ -6,15 +6,11 @@ put behind the last one and taken away at the other end, so that a card writes f
 """
 
 import asyncio
-import logging
-import time
 from dataclasses import dataclass
 
 from node.base.stamp import is_plausible
-from node.hub.store import Store, StoreError
+from node.hub.store import Store
 from node.things.history.samples import SECOND, Point, Span, pack_points, points, together, unpack_points
-
-log = logging.getLogger("hobnode")
 
 MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 LONGEST = 2 * HOUR * SECOND  # of a span: an hour, and what the writer comes late
@@ -25,6 +21,10 @@ CREATE TABLE raw (until INTEGER, series INTEGER, first INTEGER, data BLOB, PRIMA
 CREATE TABLE minutes (hour INTEGER, series INTEGER, data BLOB, PRIMARY KEY (hour, series)) WITHOUT ROWID;
 CREATE TABLE hours (day INTEGER, series INTEGER, data BLOB, PRIMARY KEY (day, series)) WITHOUT ROWID;
 """
+
+# From which second on there is something that ends after a given one, at the earliest.
+OLDEST_RAW = f"SELECT (min(until) - {LONGEST}) / {SECOND} FROM raw WHERE until > ? * {SECOND}"
+OLDEST_MINUTES = "SELECT min(hour) FROM minutes WHERE hour >= ?"
 
 
 @dataclass
@@ -109,22 +109,34 @@ class Shelf:
         if not is_plausible(now):
             return  # a Pi that thinks it is 1970 must not judge what is old
         options, second = self.options, int(now)
-        await self._each("minutes", "hour", HOUR, second, second - options.raw_hours * HOUR, self._make_minutes)
-        await self._each("hours", "day", DAY, second, second - options.minute_days * DAY, self._make_hours)
+        await self.database.committed(hurry=False)  # what is not on disk yet would be overlooked
+        await self._each("minutes", "hour", HOUR, second, OLDEST_RAW, self._make_minutes)
+        await self._each("hours", "day", DAY, second, OLDEST_MINUTES, self._make_hours)
         self.database.write("DELETE FROM raw WHERE until < ?", ((second - options.raw_hours * HOUR) * SECOND,))
         self.database.write("DELETE FROM minutes WHERE hour < ?", (second - options.minute_days * DAY,))
         self.database.write("DELETE FROM hours WHERE day < ?", (second - options.hour_days * DAY,))
 
     async def _each(self, table, column, length, now, oldest, make):
-        """Fills a table for all whole times of that length since the last one that it has."""
-        ((last,),) = self.database.read(f"SELECT max({column}) FROM {table}")
-        begin = max(0 if last is None else last + length, oldest // length * length)
-        while begin + length <= now:
+        """Fills a table for all whole times of that length behind the last one that it has, where there is anything.
+
+        Each for all series or for none: where it is not finished it begins again.
+        """
+        # Not beyond now: the clock may have been ahead.
+        ((last,),) = self.database.read(f"SELECT max({column}) FROM {table} WHERE {column} <= ?", (now,))
+        begin = 0 if last is None else last + length
+        while True:
+            ((found,),) = self.database.read(oldest, (begin,))
+            if found is None:
+                break
+            begin = max(begin, found // length * length)
+            if begin + length > now:
+                break
+            rows = []
             for series in list(self.series.values()):
-                data = make(series, begin)
-                if data:
-                    self.database.write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (begin, series, data))
+                rows.append((begin, series, make(series, begin)))
                 await asyncio.sleep(0)
+            sql = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"
+            self.database.write_all([(sql, row) for row in rows if row[-1]])
             begin += length
         await self.database.committed(hurry=False)
 
@@ -150,13 +162,3 @@ def _unpacked(rows, width):
         for index, point in enumerate(unpack_points(data))
         if point is not None
     }
-
-
-async def thin_forever(shelf: Shelf) -> None:
-    """Thins once an hour."""
-    while True:
-        try:
-            await shelf.thin(time.time())
-        except StoreError as error:
-            log.warning("history: not thinned: %s", error)
-        await asyncio.sleep(HOUR)

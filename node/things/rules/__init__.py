@@ -73,8 +73,7 @@ class Rule:
         if len(self.set) > ACTIONS:
             raise ValueError(f"can set at most {ACTIONS} things")
         for name in (self.thing, *self.set):
-            if "@" in name:
-                checked("thing", name)
+            checked("thing", name, "localhost")
         for address in self.tell:
             checked("tell", address)
         try:
@@ -98,6 +97,8 @@ class Rule:
         try:
             number = Decimal({"true": "1", "false": "0"}.get(value, value))
         except InvalidOperation:
+            return False
+        if number.is_nan():
             return False
         back = self.hysteresis if was else Decimal(0)
         if self.above is not None:
@@ -132,6 +133,8 @@ class Rules:
         self.caused: dict[tuple[Jid, str], tuple[float, tuple[str, ...]]] = {}  # what rules have set, by control
         self.states: dict[Jid, list[State]] = {}
         self.load(rules)
+        for thing in hub.things.values():  # rules may come later than things
+            thing.on_change(self.changed)
         hub.on("thing", lambda thing: thing.on_change(self.changed))
         hub.on("thing gone", self.taken_out)
         hub.on("stopping", self.stop)
@@ -153,7 +156,9 @@ class Rules:
         )
         for source in self.states:
             if source in self.hub.things:
-                self.changed(self.hub.things[source], set(self.hub.things[source].readings))
+                self.changed(self.hub.things[source], set())
+            elif source in self.far.online:
+                self.seen(source, True, {})
 
     def address(self, name: str) -> Jid:
         """Where a thing of a rule is."""
@@ -167,15 +172,15 @@ class Rules:
     # What happens
 
     def changed(self, thing: Thing, names: set[str]) -> None:
-        """A face of our own things."""
-        if thing.jid in self.states:
-            self.seen(thing.jid, thing.online, {name: thing.readings[name].value for name in names})
+        """A face of our own things. What one says while it is being opened counts when it is online."""
+        if thing.jid in self.states and (thing.online or not names):
+            self.seen(thing.jid, thing.online, {name: reading.value for name, reading in thing.readings.items()})
 
     def taken_out(self, thing):
         self.seen(thing.jid, False, {})
 
     def seen(self, source: Jid, online: bool, values: dict[str, str]) -> None:
-        """A thing, ours or a far one, is there or gone, and some of its fields have these values."""
+        """A thing is there or gone, and its fields have these values; of a far one it may be some of them."""
         for state in self.states.get(source, ()):
             rule = state.rule
             if rule.gone:
@@ -185,6 +190,8 @@ class Rules:
             elif rule.field in values:
                 value = values[rule.field]
                 self.turn(state, rule.holds(value, bool(state.true)), value)
+            elif source.domain == self.hub.host:
+                disarm(state)  # the sensor is lost
 
     def turn(self, state, true, value):
         """The condition is true or false now."""
@@ -265,10 +272,11 @@ class Rules:
         text = rule.say.format(thing=label, field=rule.field, value=said)
         if not text:
             text = f"{label} is gone." if rule.gone else f"{label}: {rule.field} is {said} ({rule.condition})."
-        for address in rule.tell:
+        for person in map(parse, rule.tell):
             body = E("body", None, text)
             sender = thing.full if thing else self.myself.with_resource(RESOURCE)
-            self.hub.route(Stanza("message", body, type="chat", sender=sender, to=parse(address), id=new_id()))
+            self.hub.route(Stanza("message", body, type="chat", sender=sender, to=person, id=new_id()))
+            self.hub.tell("said", sender.bare, person)
 
 
 def disarm(state):
@@ -278,10 +286,10 @@ def disarm(state):
         state.timer, state.true = None, False
 
 
-def checked(option: str, address: str) -> Jid:
-    """Raises ValueError."""
+def checked(option: str, address: str, host: str = "") -> Jid:
+    """An account's address, or a name alone where that is one at `host`. Raises ValueError."""
     try:
-        jid = parse(address)
+        jid = make(address, host) if host and "@" not in address else parse(address)
     except JidError as error:
         raise ValueError(f"{option}: {address!r} is no address: {error}") from None
     if not jid.local or jid.full:

@@ -5,6 +5,7 @@ They are asked in the name of this machine, `hub@` our domain, whom the other ho
 """
 
 import logging
+from asyncio import TimerHandle
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -20,6 +21,9 @@ log = logging.getLogger("hobnode")
 DEADLINE = 10.0  # seconds for an answer of another node: its board has 5
 PAUSE = "PT1S"  # between two readings: no rule needs more
 LONGEST = "PT5M"  # without a reading: so we see that the subscription is still there
+AGAIN = 600.0  # seconds between two looks whether each thing is: by then two readings have come
+SILENT = ("remote-server-timeout", "remote-server-not-found")  # errors of whoever is not there
+PING = "urn:xmpp:ping"
 FAMILY = FAMILIES[0]
 
 Seen = Callable[[Jid, bool, dict[str, str]], None]
@@ -35,17 +39,24 @@ class Far:
         self.seen = seen
         self.wanted: dict[Jid, set[str]] = {}  # fields, by thing
         self.online: dict[Jid, Jid] = {}  # where each is (full)
+        self.heard: set[Jid] = set()  # who has told readings since the last look
+        self.refused: set[Jid] = set()  # whose owner does not want us to follow
+        self.timer: TimerHandle | None = None
         hub.guard("arriving", "presence", self.presence)
         hub.guard("arriving", "message", self.message)
         hub.on("started", self.ask)
+        hub.on("stopping", self.stop)
 
     def follow(self, wanted: dict[Jid, set[str]]) -> None:
         """These fields of these things, and no others."""
         before, self.wanted = self.wanted, wanted
-        self.access.expect(wanted)
+        self.access.expect(self.myself, wanted)
         for thing in set(before) - set(wanted):
             self.online.pop(thing, None)
             self.send(thing, "unsubscribe")
+        if self.timer is not None:  # what is wanted before the start is asked then
+            for thing in set(wanted) - set(before):
+                self.send(thing, "subscribe")
         for thing in set(wanted) & set(self.online):
             self.subscribe(thing)
 
@@ -53,6 +64,21 @@ class Far:
         """The node has started: whoever lets us follow tells us how he is."""
         for thing in self.wanted:
             self.send(thing, "subscribe")
+        self.timer = self.hub.loop.call_later(AGAIN, self.look)
+
+    def stop(self):
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def look(self):
+        """Nobody tells us that another node has lost its power, or that it was started anew since."""
+        for thing in self.wanted:
+            if thing in self.online and thing not in self.heard:
+                (self.subscribe if self.wanted[thing] else self.ping)(thing)
+            elif thing not in self.online and thing not in self.refused:
+                self.send(thing, "subscribe")
+        self.heard.clear()
+        self.timer = self.hub.loop.call_later(AGAIN, self.look)
 
     def send(self, thing, type):
         self.hub.route(Stanza("presence", type=type, sender=self.myself, to=thing))
@@ -67,13 +93,14 @@ class Far:
         if presence.type is None:
             new = self.online.get(thing) != presence.sender
             self.online[thing] = presence.sender
+            self.refused.discard(thing)
             if new:
                 self.subscribe(thing)
             self.seen(thing, True, {})
         elif presence.type in ("unavailable", "unsubscribed", "error"):
-            self.online.pop(thing, None)
-            self.seen(thing, False, {})
+            self.lose(thing)
             if presence.type == "unsubscribed":
+                self.refused.add(thing)
                 log.warning("rules: %s does not let %s follow it", thing, self.myself)
         return presence.type not in ("subscribe", "unsubscribe", "probe")
 
@@ -84,6 +111,7 @@ class Far:
             return False
         data = message.child("resp", f"{FAMILY}:sd:1.0")
         if data is not None and thing in self.online:
+            self.heard.add(thing)
             values = {}
             for at in data.findall("ts"):
                 for each in at.elements:
@@ -92,6 +120,10 @@ class Far:
                         values[name] = value
             self.seen(thing, True, values)
         return True
+
+    def lose(self, thing):
+        self.online.pop(thing, None)
+        self.seen(thing, False, {})
 
     # What is asked
 
@@ -102,22 +134,28 @@ class Far:
             asked = E(
                 "subscribe", f"{FAMILY}:events:1.0", *fields, id="rules", minInt=PAUSE, maxInt=LONGEST, req="true"
             )
-            self.hub.spawn(self.subscribed(thing, asked), f"rules subscribe to {thing}")
+            self.hub.spawn(self.answered(thing, "set", asked), f"rules subscribe to {thing}")
 
-    async def subscribed(self, thing, asked):
+    def ping(self, thing):
+        """XEP-0199: of whom we want no readings."""
+        self.hub.spawn(self.answered(thing, "get", E("ping", PING)), f"rules ping {thing}")
+
+    async def answered(self, thing, type, asked):
         try:
-            await self.question(thing, asked)
+            await self.question(thing, type, asked)
         except StanzaError as error:
             log.warning("rules: %s tells no readings: %s", thing, error.text or error.condition)
+            if error.condition in SILENT:
+                self.lose(thing)
 
     async def set(self, thing: Jid, controls: dict[str, object]) -> None:
         """Returns when the other node has confirmed all. Raises StanzaError."""
         ns = f"{FAMILY}:ctr:1.0"
-        await self.question(thing, E("set", ns, *(element(ns, name, value) for name, value in controls.items())))
+        await self.question(thing, "set", E("set", ns, *(element(ns, name, value) for name, value in controls.items())))
 
-    async def question(self, thing, payload):
+    async def question(self, thing, type, payload):
         to = self.online.get(thing) or thing.with_resource(RESOURCE)
-        iq = Stanza("iq", payload, type="set", sender=self.myself.with_resource(RESOURCE), to=to)
+        iq = Stanza("iq", payload, type=type, sender=self.myself.with_resource(RESOURCE), to=to)
         await self.hub.ask(iq, DEADLINE)
 
 

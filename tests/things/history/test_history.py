@@ -227,6 +227,30 @@ def test_buckets_are_made_of_what_is_there(history, porch, days, clock, length, 
         assert found[-2] == point("10", "11.5", "100")
 
 
+def test_long_times_are_read_as_hours(history, porch, days, clock, monkeypatch):
+    days()
+    monkeypatch.setattr(history.shelf, "minutes", lambda id, begin, end: {} if begin >= START + 2 * DAY else 1 / 0)
+    found = history.buckets(porch.jid, "temperature", START, START + 2 * DAY, 2)
+    assert [each.point.low for each in found] == [0, 0]
+    assert found[1].point.high == 100
+
+
+def test_no_more_samples_are_unpacked_than_are_wanted(history, said, porch, clock):
+    for value in ("20", "21", "22"):
+        said(10, value)
+    assert len(history.samples(porch.jid, "temperature", START, clock.now, most=2)) == 2
+
+
+def test_the_last_hours_are_read_at_once(history, porch, said, clock, monkeypatch):
+    said(0, "20")
+    clock.now += 100 * MINUTE + 30
+    real, asked = history.shelf.spans, []
+    monkeypatch.setattr(history.shelf, "spans", lambda *args: asked.append(args) or real(*args))
+    found = history.buckets(porch.jid, "temperature", clock.now - 4 * HOUR, clock.now, 24)
+    assert [each.point for each in found][-12:] == [None] + [point("20", "20", "20")] * 11
+    assert len(asked) <= 2
+
+
 def test_an_hour_that_is_not_thinned_yet_is_there_too(history, porch, days, said, clock):
     days()
     said(0, "50")
@@ -241,6 +265,119 @@ def test_thinning_goes_on_where_it_was_and_twice_does_no_harm(hub, history, days
     run(history.shelf.thin(clock.now))
     saved(hub, run)
     assert rows(hub, "minutes") == before == 5
+
+
+def test_what_is_still_in_memory_when_it_is_thinned_is_in_the_minutes(hub, history, said, porch, clock, run):
+    said(0, "18.0")
+    clock.now += 40 * MINUTE
+    history.write(all_of_it=True)
+    clock.now += 25 * MINUTE  # of which the last 20 are in the hour that is made now
+    run(history.thin())
+    saved(hub, run)
+    id = history.shelf.series["porch", "temperature"]
+    assert len(history.shelf.minutes(id, int(START), int(START) + HOUR)) == 60
+
+
+def test_an_hour_is_thinned_for_all_or_for_none(hub, history, said, clock, run, monkeypatch):
+    said(0, "20")
+    said(0, "50", "humidity")
+    clock.now += 2 * HOUR
+    history.write(all_of_it=True)
+    saved(hub, run)
+    real, made = history.shelf._make_minutes, []
+
+    def stopped(series, hour):
+        made.append(series)
+        if len(made) == len(history.shelf.series):
+            raise StoreError("the node ends")
+        return real(series, hour)
+
+    monkeypatch.setattr(history.shelf, "_make_minutes", stopped)
+    with pytest.raises(StoreError):
+        run(history.shelf.thin(clock.now))
+    saved(hub, run)
+    assert rows(hub, "minutes") == 0
+    run(history.shelf.thin(clock.now))
+    saved(hub, run)
+    assert rows(hub, "minutes") == 4
+
+
+def test_what_was_said_before_the_node_was_off_for_days_is_thinned_when_it_is_back(hub, history, said, clock, run):
+    said(0, "20")
+    said(40 * MINUTE, "22")
+    history.stop()
+    history.series.clear()
+    saved(hub, run)
+    clock.now += 5 * DAY
+    run(history.shelf.thin(clock.now))
+    saved(hub, run)
+    id = history.shelf.series["porch", "temperature"]
+    assert len(history.shelf.minutes(id, int(START), int(START) + DAY)) == 40
+    assert history.shelf.hours(id, int(START), int(START) + DAY) == {int(START): point("20", "20", "20")}
+    assert rows(hub, "raw") == 0
+    before = hub.store.writes
+    run(history.shelf.thin(clock.now))
+    assert hub.store.writes - before == 3, "but for looking for what is too old there is nothing to do"
+
+
+def test_a_clock_that_was_ahead_for_a_while_does_not_stop_the_thinning(hub, history, days, clock, run):
+    days(3)
+    hub.store.things.write("INSERT INTO minutes VALUES (?, 1, x'')", (int(START) + 90 * DAY,))
+    hub.store.things.write("INSERT INTO hours VALUES (?, 1, x'')", (int(START) + 90 * DAY,))
+    saved(hub, run)
+    days(24)
+    assert rows(hub, "minutes") == 1 + 27
+    assert rows(hub, "hours") == 1 + 1
+
+
+def test_a_clock_that_is_set_back_costs_nothing_that_was_kept(hub, history, said, porch, clock, run):
+    said(0, "20")
+    said(600, "22")
+    clock.now -= 300
+    for value in ("18", "19", "18", "19"):
+        said(60, value)
+        history.flush()
+    saved(hub, run)
+    found = history.samples(porch.jid, "temperature", START, clock.now + HOUR)
+    assert [value for _, value in found if value in ("20", "22")] == ["20", "22"]
+    assert [at // SECOND - int(START) for at, value in found if value == "19"][-1] == 600 - 300 + 240
+    history.series.clear()
+    assert {"20", "22"} <= {value for _, value in history.samples(porch.jid, "temperature", START, clock.now + HOUR)}
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+400", "1" * 60, "21\n", "21\n5 99"])
+def test_what_cannot_be_reckoned_with_is_not_kept(history, said, value):
+    said(0, value)
+    assert history.series == {}
+    said(0, "20")
+    said(1, value)
+    assert history.series.popitem()[1].value == "20"
+
+
+def test_many_digits_are_no_trouble(history, said, porch, clock, passes):
+    said(0, "123456789012345678.123456789012345678")
+    said(1, "0.000000000000000001")
+    passes(25)
+    assert history.buckets(porch.jid, "temperature", START, clock.now, 3)[0].point.low == Decimal("1E-18")
+
+
+def test_one_thinning_that_fails_is_not_the_last(history, monkeypatch, caplog, run):
+    def broken(now):
+        raise ValueError("a bit has flipped")
+
+    monkeypatch.setattr(history.shelf, "thin", broken)
+    run(history.thin())
+    assert "history: not thinned" in caplog.text
+
+
+def test_the_last_value_of_a_thing_that_is_taken_out_holds_until_then(hub, history, said, porch, clock, run):
+    said(0, "20")
+    clock.now += 600
+    history.forget(porch)
+    saved(hub, run)
+    assert history.series == {}
+    found = history.buckets(porch.jid, "temperature", START, START + 1200, 2)
+    assert [each.point for each in found] == [point("20", "20", "20"), None]
 
 
 def test_what_is_too_old_goes(hub, history, days, clock, run):
