@@ -56,6 +56,7 @@ class Budget:
             found = pattern.search(text)
             _searching = False
         except _Overrun:
+            begun -= SHARE  # all of it is spent, whichever clock one asks
             raise ValueError(f"the pattern takes too long: {pattern.pattern:.60}") from None
         finally:
             _searching = False
