@@ -217,7 +217,7 @@ class Reloading:
             except (CertificateError, ConfigError, ValueError) as error:
                 log.error("not reloaded, all stays as it is: %s", error)
                 return
-            for name in ("domain", "data", "listen"):
+            for name in ("domain", "data", "listen", "gateways"):
                 if getattr(fresh, name) != getattr(self.started, name):
                     log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
             self.config = fresh

@@ -289,7 +289,12 @@ def _rules(table: Table) -> tuple[Any, ...]:
     if not said:
         return ()
     rule = importlib.import_module("node.things.rules").Rule  # who has no rules does not load them
-    return tuple(build(rule, Table(each, table.file, table.lines, ("rule",))) for each in said)
+    rules = tuple(build(rule, Table(each, table.file, table.lines, ("rule",))) for each in said)
+    names = [each.name for each in rules if each.name]
+    for name in names:
+        if names.count(name) > 1:  # they would be taken for one that drives itself in circles
+            raise table.mistake(f"[[rule]]: two rules have the name {name!r}", "rule")
+    return rules
 
 
 def _options_of(name: str, *floors: str) -> type:

@@ -53,6 +53,7 @@ class Options:
                 raise ValueError(f"groups: {name!r} must not have an '@': that is how addresses are told from groups")
         for name in ("read", "control", "approve", "owners"):
             Named(name, getattr(self, name), self.groups)
+        self.things = {name.lower(): rights for name, rights in self.things.items()}  # as addresses are prepared
         for thing, rights in self.things.items():
             for right in RIGHTS:
                 Named(f"things.{thing}: {right}", getattr(rights, right) or (), self.groups)

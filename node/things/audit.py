@@ -1,8 +1,8 @@
 """Who did what to a thing and what came of it, kept on disk: each command, each refusal, each change of access.
 
-The house asks for it by `hobnode thing log NAME`, an owner by saying `log`. A row is written with what else is
-written in its time, and nobody waits for it. Refusals that only repeat one another are counted: a program that
-tries ten times a second must not wear out the card.
+The house asks for it by `hobnode thing log NAME`. A row is written with what else is written in its time, and nobody
+waits for it. Refusals that only repeat one another are counted: a program that tries ten times a second must not
+wear out the card.
 """
 
 import logging
@@ -49,7 +49,7 @@ class Audit:
                CREATE INDEX audit_of ON audit (thing);""",
         )
         self.fresh: dict[str, int] = {}  # rows written since the last look, by thing
-        self.repeated: dict[tuple[str, str, str, str], int] = {}  # refusals that were told of already
+        self.repeated: dict[tuple[str, str, str, str, str], int] = {}  # refusals that were told of already
         hub.on("stopping", self.stop)
 
     def note(self, thing: Jid, who: str, way: str, what: str, outcome: str = DONE) -> None:
@@ -57,8 +57,12 @@ class Audit:
         self.write(thing.local, Line(time.time(), who, way, what[:TEXT], outcome[:TEXT]))
 
     def refused(self, thing: Jid, who: Jid, way: str, what: str, outcome: str) -> None:
-        """The same for a refusal; what one says again and again is told once a minute."""
-        key = thing.local, who.bare, way, outcome
+        """The same for a refusal; what one says again and again is told once a minute.
+
+        Alike is what begins with the same word: 'lamp=true', 'lamp off', 'grant ben@home.example control'.
+        """
+        word = what.replace("=", " ").partition(" ")[0][:TEXT]
+        key = thing.local, who.bare, way, outcome, word
         if key in self.repeated:
             self.repeated[key] += 1
             return
@@ -70,8 +74,8 @@ class Audit:
         """The minute is over."""
         count = self.repeated.pop(key, 0)
         if count:
-            thing, who, way, outcome = key
-            self.write(thing, Line(time.time(), who, way, f"{count} more times", outcome))
+            thing, who, way, outcome, word = key
+            self.write(thing, Line(time.time(), who, way, f"{word}: {count} more times", outcome))
 
     def stop(self):
         for key in list(self.repeated):

@@ -287,8 +287,10 @@ class Talk:
 
     def decide(self, name, act, done, absent):
         thing, followers = self.thing, self.chat.followers
+        verb = "deny" if act == followers.deny else "approve"
         if not self.access.is_owner(self.asker):
             log.warning("%s: %s may not decide about %r", thing.jid.local, self.asker, name)
+            self.access.audit.refused(thing.jid, self.asker, "chat", f"{verb} {name}", "refused")
             return f"Only an owner can decide that.{ask_owner(self.access)}"
         try:
             jid = parse(name.removeprefix("xmpp:")).bare
@@ -299,10 +301,11 @@ class Talk:
             known = known + followers.followers(thing)
         if jid not in known:
             return f"{jid} {absent}."
-        return self.decided(act, jid, done)
+        return self.decided(act, verb, jid, done)
 
-    async def decided(self, act, jid, done):
+    async def decided(self, act, verb, jid, done):
         await act(self.thing, jid)
+        self.access.audit.note(self.thing.jid, self.asker, "chat", f"{verb} {jid}")
         return f"{jid} {done}."
 
     # Neither

@@ -114,9 +114,7 @@ class Commands:
         thing, node = self.hub.things[iq.to.bare], command.get("node")
         if node not in self.known:
             raise StanzaError("item-not-found", "There is no such command.")
-        if not self.known[node].may(thing, iq.sender):
-            log.warning("%s: %s may not run the command %s", thing.jid.local, iq.sender, node)
-            raise StanzaError("forbidden", f"You may not run {node}.", type="cancel")
+        self.demand(node, thing, iq.sender)
         if action != "execute":
             raise refused("bad-sessionid", "A command that goes on needs the sessionid it was given.")
         known = self.known[node]
@@ -127,6 +125,13 @@ class Commands:
         if submitted is not None:  # AH-10: one step is enough for who knows the form
             return known.act(iq, command, new_id(), session, answers(submitted, session.form))
         return self.show(iq, command, session)
+
+    def demand(self, node, thing, asker):
+        """Raises StanzaError (forbidden) for who may not run it; log and audit tell who tried."""
+        if not self.known[node].may(thing, asker):
+            log.warning("%s: %s may not run the command %s", thing.jid.local, asker, node)
+            self.access.audit.refused(thing.jid, asker, "command", node, "refused")
+            raise StanzaError("forbidden", f"You may not run {node}.", type="cancel")
 
     def show(self, iq, command, session):
         name = new_id()
@@ -157,8 +162,7 @@ class Commands:
             return answer(iq, command, name, "canceled")
         if action in ("next", "prev"):
             raise refused("bad-action", "There is one form only: complete it or cancel.")
-        if not self.known[session.node].may(session.thing, iq.sender):  # the grant may have been taken back meanwhile
-            raise StanzaError("forbidden", f"You may not run {session.node}.", type="cancel")
+        self.demand(session.node, session.thing, iq.sender)  # the grant may have been taken back meanwhile
         given = answers(command.find("x", form.NS), session.form)
         self.end(name)
         return self.known[session.node].act(iq, command, name, session, given)
@@ -250,6 +254,7 @@ class Commands:
             raise refused("bad-payload", "That is no address.") from None
         denied = given.get("decision") == ["deny"]
         await (self.followers.deny if denied else self.followers.approve)(session.thing, asker)
+        self.access.audit.note(session.thing.jid, iq.sender, "command", f"{'deny' if denied else 'approve'} {asker}")
         text = (
             f"{asker} does not follow {session.thing.label}."
             if denied

@@ -137,7 +137,9 @@ class Events:
 
     def send(self, thing, key):
         """Sends all that is subscribed now, or as soon as the pause is over."""
-        subscription = self.kept[thing.jid][key]
+        subscription = self.kept[thing.jid].get(key)
+        if subscription is None:
+            return  # another message to the same asker has come back just now
         request, now = subscription.request, self.hub.loop.time()
         if now < subscription.sent + subscription.pause:
             self.set_timer(thing, key, subscription.sent + subscription.pause)

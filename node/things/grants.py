@@ -66,7 +66,11 @@ class Grants:
     async def take(self, thing: Thing, grants: list[Grant], by: Jid) -> str:
         """Takes grants back; what is to be said of it. Raises StanzaError."""
         self.access.grant(self.access.grants.difference(grants))  # at once, and on the disk as soon as it can
-        await self.change(thing, by, "DELETE FROM grants WHERE thing = ? AND right = ? AND who = ?", grants)
+        try:
+            await self.change(thing, by, "DELETE FROM grants WHERE thing = ? AND right = ? AND who = ?", grants)
+        except StanzaError:
+            self.access.grant(self.access.grants.union(grants))  # as the next start would, when nobody looks
+            raise
         for grant in grants:
             self.audit.note(thing.jid, by, "revoke", told(grant))
         return f"No longer: {', '.join(map(told, grants))}."

@@ -54,8 +54,10 @@ class Line:
         self.coils = {0: True}
         self.devices = {1, 2}
         self.refused = set()  # addresses
+        self.silent = set()  # addresses
         self.asked = []
         self.before = b""  # noise
+        self.delays = []  # seconds that the next answers take
         self.loop = asyncio.get_running_loop()
         self.loop.add_reader(self.far, self.readable)
 
@@ -64,9 +66,14 @@ class Line:
             _, pdu = self.frames.handleFrame(os.read(self.far, 512), 0, 0)
             if pdu is not None and pdu.dev_id in self.devices:
                 self.asked.append((pdu.dev_id, pdu.function_code, pdu.address, pdu.count))
+                if pdu.address in self.silent:
+                    return
                 answer = self.answer(pdu)
                 answer.dev_id = pdu.dev_id
-                os.write(self.far, self.before + self.frames.buildFrame(answer))
+                self.loop.call_later(
+                    self.delays.pop(0) if self.delays else 0,
+                    lambda: os.write(self.far, self.before + self.frames.buildFrame(answer)),
+                )
 
     def answer(self, pdu):
         if pdu.address in self.refused:
@@ -204,6 +211,16 @@ def test_the_boards_are_configured_as_their_readmes_say(name, tmp_path):
     assert thing.options.fields.keys() == {each.name for each in thing.declared.fields}
 
 
+def test_a_control_that_is_no_number_is_said(tmp_path):
+    path = tmp_path / "home.toml"
+    path.write_text(
+        'domain = "a.b"\n[thing.x]\ndriver = "modbus"\nport = "x"\n[[thing.x.controls]]\n'
+        'name = "mode"\ntype = "enum"\noptions = ["eco", "hot"]\nregister = 1\n'
+    )
+    with pytest.raises(ConfigError, match=r"\[thing.x\]: mode must be a boolean, an integer or a quantity"):
+        load(path)
+
+
 def test_a_field_without_a_register_is_said(tmp_path):
     path = tmp_path / "home.toml"
     path.write_text('domain = "a.b"\n[thing.x]\ndriver = "modbus"\nport = "x"\n[[thing.x.fields]]\nname = "power"\n')
@@ -273,6 +290,93 @@ def test_noise_before_an_answer_is_skipped_by_asking_again(run):
     run(talk())
 
 
+def test_an_answer_to_another_function_is_none_and_one_with_too_little_is_refused(run):
+    async def talk():
+        async with talking() as (line, driver, _):
+            other = ReadHoldingRegistersResponse(registers=[7, 7, 7])
+            other.dev_id = 1
+            real, line.answer = line.answer, lambda pdu: setattr(line, "answer", real) or other
+            assert await driver.read() == {"temperature": "21.4", "power": "230.2", "relay": "true"}
+            line.answer = lambda pdu: ReadInputRegistersResponse(registers=[1]) if pdu.function_code == 4 else real(pdu)
+            assert await driver.read() == {"relay": "true"}
+
+    run(talk())
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_that_to_the_next_question(run):
+    async def talk():
+        places = {"near": Register(1, "input"), "far": Register(50, "input")}
+        fields = (Field("near"), Field("far"))
+        line = Line()
+        line.registers = {1: 1, 50: 50}
+        driver = Driver(Options(line.port, timeout=0.1, fields=places), fields)
+        try:
+            await driver.open(lambda readings: None)
+            line.delays = [0.15, 0.1]  # so there are two answers to the first question
+            assert await driver.read() == {"near": "1", "far": "50"}
+            line.delays = [0.1]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):  # the thing's own deadline
+                    await driver._read(driver._spans[0])
+            assert await driver._read(driver._spans[1]) == {"far": "50"}
+        finally:
+            await driver.close()
+            line.end()
+
+    run(talk())
+
+
+def test_one_that_is_silent_about_some_registers_gives_the_others_and_is_not_gone(run, monkeypatch):
+    monkeypatch.setattr("node.drivers.modbus.PATIENCE", 1)
+
+    async def talk():
+        async with talking(timeout=0.1) as (line, driver, _):
+            line.silent = {1}
+            assert await driver.read() == {"relay": "true"}
+            assert not driver._silent.done()
+
+    run(talk())
+
+
+def test_one_that_was_silent_is_asked_once_only_until_it_answers(run):
+    async def talk():
+        async with talking(timeout=0.1) as (line, driver, _):
+            line.silent = {0, 1}
+            asked = []
+            for _ in range(2):
+                asked.append(len(line.asked))
+                with pytest.raises(DriverError):
+                    await driver.read()
+            assert [len(line.asked) - asked[1], asked[1] - asked[0]] == [1, 2], "others wait for the line meanwhile"
+            line.silent = set()
+            await driver.read()
+            line.silent = {0, 1}
+            before = len(line.asked)
+            with pytest.raises(DriverError):
+                await driver.read()
+            assert len(line.asked) - before == 2
+
+    run(talk())
+
+
+def test_a_line_that_takes_too_long_to_open_is_left(run, monkeypatch):
+    async def talk():
+        line = Line()
+        driver = Driver(Options(line.port, fields={"temperature": TEMPERATURE}), FIELDS[:1])
+        with monkeypatch.context() as patch:
+            patch.setattr("node.drivers.modbus.bus.Bus.open", lambda bus, timeout: asyncio.sleep(DEADLINE))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await driver.open(lambda readings: None)
+            await driver.close()
+        other = Driver(Options(line.port, baud=2400, fields={"temperature": TEMPERATURE}), FIELDS[:1])
+        await other.open(lambda readings: None)
+        await other.close()
+        line.end()
+
+    run(talk())
+
+
 def test_a_device_that_does_not_answer_is_said_and_after_three_readings_gone(run):
     async def talk():
         async with talking(timeout=0.03) as (line, driver, _):
@@ -287,10 +391,12 @@ def test_a_device_that_does_not_answer_is_said_and_after_three_readings_gone(run
     run(talk())
 
 
-def test_one_that_answers_again_is_not_gone(run):
+def test_one_that_answers_again_is_not_gone(run, monkeypatch):
+    monkeypatch.setattr("node.drivers.modbus.PATIENCE", 2)
+
     async def talk():
-        async with talking(timeout=0.03) as (line, driver, _):
-            for _ in range(3):
+        async with talking(timeout=0.1) as (line, driver, _):
+            for _ in range(2):
                 line.devices = set()
                 with pytest.raises(DriverError):
                     await driver.read()

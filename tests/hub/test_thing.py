@@ -473,3 +473,61 @@ def test_a_loose_plug_is_tried_less_and_less_often(run, monkeypatch):
 
     run(story())
     assert pauses == [2, 4, 8, 16, 30, 30, 2]
+
+
+class Faraway(Lamp):
+    """One that hears when its hardware is back."""
+
+    def __init__(self):
+        super().__init__()
+        self.there = asyncio.Event()
+
+    async def back(self):
+        await self.there.wait()
+
+
+def test_hardware_that_is_heard_to_be_back_is_not_waited_for(run, monkeypatch):
+    async def story():
+        driver = Faraway()
+        driver.trouble = DriverError("still gone")
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.reason == "still gone")
+            it.driver.trouble = None
+            it.driver.there.set()
+            await it.until(lambda: it.thing.online)
+
+    monkeypatch.setattr("node.hub.thing.FIRST_RETRY", 3600)
+    run(story())
+
+
+def test_hardware_that_is_lost_as_soon_as_it_is_back_waits_all_the_same(run, monkeypatch):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("node.hub.thing.asyncio.sleep", sleep)
+
+    async def story():
+        async with Story(Faraway()) as it:
+            it.driver.there.set()
+            await it.until(lambda: it.thing.online)
+            it.driver.lost.set_result("gone")
+            await it.until(lambda: not it.thing.online and pauses)
+
+    run(story())
+    assert pauses == [0.01]
+
+
+def test_a_driver_that_has_other_fields_now_says_so(run):
+    async def story():
+        async with Story(Lamp()) as it:
+            await it.until(lambda: it.thing.online)
+            it.driver.report({"temperature": "10.0", "lamp": "true"})
+            it.driver.fields = (Field("lamp", "boolean"), Field("power", unit="W"))
+            it.thing.described()
+            assert list(it.thing.fields) == ["lamp", "power"] and list(it.thing.readings) == ["lamp"]
+            assert it.news.qsize()
+
+    run(story())

@@ -63,6 +63,7 @@ def test_req_asks_for_the_values_at_once(ben):
         ("up='1' dn='0.1'", ["21.9", "21.3"], ["21.3"]),
         ("", ["21.40", "21.41"], ["21.41"]),
         ("by='0'", ["21.40", "21.41"], ["21.41"]),
+        ("by='0'", ["21.4", "21.40"], []),
     ],
 )
 def test_ev_3_a_change_is_told_when_it_is_as_large_as_was_said(ben, porch, later, rule, values, told):
@@ -190,6 +191,19 @@ def test_ev_5_it_ends_when_a_message_comes_back(hub, porch, remote):
     assert not hub.need("events").kept[porch.jid]
 
 
+def test_ev_5_one_whose_server_is_gone_ends_no_others(hub, ann, porch, remote):
+    for id in ("w1", "w2"):
+        ask = f"<iq type='set' to='porch@hub.local/hw' id='S'><subscribe xmlns='{NF}:events:1.0' id='{id}'/></iq>"
+        ask = stanza_of(ask)
+        ask.sender = parse(MACHINE)
+        hub.route(ask, object())
+    subscribe(ann)
+    hub.remote = None
+    warm(porch, "22.0")
+    assert [asker for asker, _ in hub.need("events").kept[porch.jid]] == ["ann@hub.local/phone"]
+    assert len(data(ann)) == 1
+
+
 def test_a_stranger_hears_what_a_missing_account_says(person, porch):
     eve = person("eve@hub.local/x")
     (answer,) = subscribe(eve)
@@ -229,6 +243,53 @@ def test_so_many_and_no_more(ben, monkeypatch):
         assert "accepted" in subscribe(ben, id=f"w{number}")[0]
     assert "resource-constraint" in subscribe(ben, id="w3")[0]
     assert "accepted" in subscribe(ben, id="w1")[0], "that one it has"
+
+
+def test_at_one_thing_there_are_so_many_and_of_one_person_however_many_clients_he_has(
+    person, ann, ben, porch, monkeypatch
+):
+    monkeypatch.setattr(events, "OF_THING", 3)
+    monkeypatch.setattr(events, "OF_ONE", 2)
+    tablet = person("ben@hub.local/tablet")
+    assert "accepted" in subscribe(ben)[0]
+    assert "accepted" in subscribe(tablet)[0]
+    assert "resource-constraint" in subscribe(ben, id="w2")[0]
+    assert "accepted" in subscribe(ann)[0]
+    assert "resource-constraint" in subscribe(ann, id="w2")[0]
+
+
+def test_what_is_wished_is_kept_within_bounds(hub, ben, porch, later):
+    subscribe(ben, minInt="PT0.1S", maxInt="PT0.5S")
+    warm(porch, "22.0", "23.0")
+    assert len(data(ben)) == 1
+    later(0.5)
+    assert data(ben) == []
+    later(events.SOONEST - 0.5)
+    assert len(data(ben)) == 1
+    later(events.MOST_OFTEN - 1)
+    assert data(ben) == []
+    later(1)
+    assert len(data(ben)) == 1
+
+
+def test_no_times_of_a_readout_keep_an_event_back(ben, porch):
+    subscribe(ben, "<f n='temperature'/>", to="2026-01-01T00:00:00Z")
+    warm(porch, "22.0")
+    (message,) = data(ben)
+    assert "v='22.0'" in message
+
+
+def test_ev_5_one_client_that_goes_leaves_the_other_and_no_follower_is_both(hub, person, ben, porch):
+    tablet = person("ben@hub.local/tablet")
+    for each in (ben, tablet):
+        subscribe(each)
+    gone = "<presence type='unavailable' to='porch@hub.local'/>"
+    tablet.says(gone)
+    warm(porch, "22.0")
+    assert (len(data(ben)), len(data(tablet))) == (1, 0)
+    subscribe(tablet)
+    ben.says("<presence type='unsubscribe' to='porch@hub.local'/>")
+    assert not hub.need("events").kept[porch.jid]
 
 
 def test_a_thing_that_is_taken_out_leaves_no_timer(hub, ben, porch, later):

@@ -28,6 +28,15 @@ def test_an_owner_gives_and_takes_a_grant_in_words(ann, ben, porch, access):
     assert "Nothing was granted" in ask(ann, "revoke ben@hub.local control")[0]
 
 
+def test_a_grant_at_one_thing_is_none_at_another_and_one_right_is_taken_alone(ann, porch, access):
+    access.grant([Grant("attic", "control", "ben@hub.local")])
+    assert not access.may_control(porch, BEN)
+    for right in ("read", "control"):
+        ask(ann, f"grant ben@hub.local {right}")
+    assert ask(ann, "revoke ben@hub.local control") == ["No longer: ben@hub.local may control porch."]
+    assert access.may_read(porch, BEN) and not access.may_control(porch, BEN)
+
+
 def test_who_is_no_owner_gives_nothing(ben, porch, access):
     assert ask(ben, "grant ben@hub.local control") == ["Only an owner can decide that."]
     assert ask(ben, "revoke ann@hub.local") == ["Only an owner can decide that."]
@@ -91,6 +100,19 @@ def test_what_cannot_be_kept_is_not_granted(ann, hub, porch, access, monkeypatch
     assert not access.may_control(porch, BEN)
 
 
+def test_what_cannot_be_taken_back_on_the_disk_is_not_hidden_from_the_owner(ann, hub, porch, access, monkeypatch):
+    def full(*args):
+        raise StoreError("the disk is full")
+
+    ask(ann, "grant ben@hub.local control")
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.store.things, "write_all", full)
+        assert "could not be kept: the disk is full" in ask(ann, "revoke ben@hub.local")[0]
+    assert "No longer" in ask(ann, "revoke ben@hub.local")[0], "else it were there again after the next start"
+    file.Grants(hub)
+    assert not access.may_control(porch, BEN)
+
+
 def test_what_was_given_and_taken_stands_in_the_audit(ann, ben, hub, porch, run):
     ask(ann, "grant ben@hub.local control")
     ask(ann, "revoke ben@hub.local")
@@ -115,7 +137,7 @@ def test_a_group_names_several_and_none_of_them_an_owner(porch, access):
     assert access.owners == ["ann@hub.local"], "of this node only"
 
 
-@pytest.mark.parametrize("name", ["porch", "por*"])
+@pytest.mark.parametrize("name", ["porch", "por*", "Porch", "POR*"])
 def test_a_table_for_a_thing_comes_in_the_place_of_the_general_one(porch, access, name):
     said = Rights(control=["kim@cabin.example"], read=["ben@hub.local"])
     access.allow(Options(control=["ann@hub.local"], approve=["eve@hub.local"], things={name: said}))

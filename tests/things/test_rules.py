@@ -10,10 +10,10 @@ from node.base.errors import StanzaError
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.config import ConfigError, load
-from node.hub.thing import Thing
+from node.hub.thing import TEXT_LIMIT, Thing
 from node.things import rules as file
 from node.things.rules import Rule
-from node.things.rules.far import AGAIN
+from node.things.rules.far import AGAIN, SOON
 from tests.conftest import settle
 from tests.things.board import Board
 from tests.things.conftest import until
@@ -23,6 +23,7 @@ HOT = {"thing": "porch", "field": "temperature", "above": Decimal(25), "set": {"
 WARM = {"field": "heat", "above": Decimal(50), "set": {"porch": LIGHT}}
 FAR = parse("stove@cabin.example")
 MYSELF = "hub@hub.local"
+SCENE = "\n".join(f"set.lamp{number} = {{ lamp = true }}" for number in range(17))
 SD = "urn:nf:iot:sd:1.0"
 
 
@@ -184,12 +185,29 @@ def test_a_chain_of_rules_is_no_circle(rules, reads, porch, hub, board, lines):
 
 
 def test_what_people_do_long_after_a_rule_is_not_its_doing(rules, reads, hub, board, later, porch):
-    rules(HOT, {"thing": "porch", "field": "lamp", "equals": False, "set": {"porch": LIGHT}})
-    reads("24", "26")
+    rules({"thing": "porch", "field": "lamp", "equals": False, "set": {"porch": LIGHT}})
+    porch.report({"lamp": "false"})
+    settle(hub)
+    assert board.written == [("lamp", "true")], "who does so at once might be the rule itself"
+    porch.report({"lamp": "true"})
     later(file.FOLLOWS + 1)
     porch.report({"lamp": "false"})
     settle(hub)
-    assert board.written[-1] == ("lamp", "true")
+    assert board.written == [("lamp", "true")] * 2
+
+
+def test_a_thing_that_is_taken_out_is_gone_and_when_the_node_stops_nothing_waits(
+    rules, reads, hub, porch, board, ann, later
+):
+    rules(HOT | {"lasting": 60.0}, {"thing": "porch", "gone": True, "tell": ["ann@hub.local"]})
+    reads("20", "26")
+    hub.tell("stopping")
+    later(61)
+    settle(hub)
+    assert board.written == []
+    hub.tell("thing gone", porch)
+    del hub.things[porch.jid]
+    assert "Porch is gone." in "".join(ann.heard)
 
 
 def test_a_circle_that_cannot_be_seen_is_stopped_by_the_number_of_times(rules, reads, board, lines):
@@ -205,10 +223,13 @@ def test_what_is_read_before_a_thing_is_online_counts_when_it_is(rules, porch, h
     rules(HOT, {"thing": "porch", "gone": True, "set": {"porch": {"fade": 1}}, "tell": ["ann@hub.local"]})
     board.written.clear()
     assert ann.heard
-    hub.need("rules").load([state.rule for states in hub.need("rules").states.values() for state in states])
+    for states in hub.need("rules").states.values():  # as when the node starts, before anything is opened
+        for state in states:
+            state.true, state.first = None, True
+    hub.need("rules").caused.clear()
     porch.report({"temperature": "26"})
     settle(hub)
-    assert "gone" not in str(hub.need("rules").caused), "it is just being opened"
+    assert not hub.need("rules").caused, "it is just being opened"
     porch._turn(online=True, reason="")
     settle(hub)
     assert board.written == [("lamp", "true")]
@@ -227,6 +248,14 @@ def test_a_sensor_that_is_lost_does_not_last(rules, reads, board, later, hub):
 def test_what_is_no_number_is_neither_above_nor_below(value):
     assert not Rule(**HOT).holds(value, False)
     assert not Rule(**HOT | {"above": None, "below": Decimal(1)}).holds(value, True)
+
+
+def test_a_thing_that_is_not_there_is_said_when_the_node_starts_and_when_rules_are_new(rules, hub, caplog):
+    rules({"name": "dusk", "thing": "proch", "gone": True, "set": {"attic": LIGHT, "porch": LIGHT, FAR: LIGHT}})
+    said = ["rule dusk: there is no proch@hub.local yet", "rule dusk: there is no attic@hub.local yet"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said
+    hub.tell("started")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said * 2
 
 
 def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, later):
@@ -294,6 +323,10 @@ def test_a_far_thing_of_a_new_rule_is_followed_and_one_of_no_rule_is_left(stove,
     rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]})
     (left,) = heard(hub, remote)
     assert (left.type, left.to) == ("unsubscribe", "oven@cabin.example")
+    stove()
+    rules()
+    rules({"thing": FAR, **WARM})
+    assert [each.type for each in heard(hub, remote)] == ["unsubscribe", "subscribe"], "where it is it has to say anew"
 
 
 def test_a_far_thing_that_tells_nothing_any_more_is_subscribed_to_again_and_else_it_is_gone(
@@ -341,6 +374,10 @@ def test_who_does_not_let_us_follow_is_not_asked_every_ten_minutes(stove, hub, r
     stove(type="unsubscribed")
     later(AGAIN)
     assert heard(hub, remote) == []
+    stove()
+    stove(type="unavailable")
+    later(AGAIN)
+    assert [each.type for each in heard(hub, remote)] == ["subscribe"], "now he does"
 
 
 def test_nothing_is_asked_when_the_node_has_stopped(stove, hub, remote, later):
@@ -358,6 +395,25 @@ def test_a_far_thing_that_comes_back_is_subscribed_to_anew(stove):
     assert len(stove()) == 1
 
 
+def test_a_far_thing_that_shows_itself_and_tells_no_readings_is_subscribed_to_anew(stove, hub, remote, later):
+    (iq,) = stove()
+    hub.route(iq.reply(), object())
+    settle(hub)
+    assert stove() == []
+    stove(heat("40"), name="message", to=f"{MYSELF}/hw")
+    later(SOON)
+    assert heard(hub, remote) == []
+    assert stove() == stove() == []
+    later(SOON)
+    (iq,) = heard(hub, remote)  # its node was killed and is there again
+    assert iq.payload.name == "subscribe"
+    hub.route(iq.reply(), object())
+    settle(hub)
+    assert stove() == stove(type="unavailable") == []
+    later(SOON)
+    assert heard(hub, remote) == []
+
+
 def test_a_far_thing_that_is_followed_may_say_and_may_not_ask(stove):
     (answer,) = stove(E("query", "jabber:iq:version"), name="iq", type="get", id="1")
     assert answer.type == "error"
@@ -367,6 +423,45 @@ def test_a_far_thing_that_is_followed_is_a_stranger_to_all_other_things(stove):
     (answer,) = stove(E("body", None, "status"), name="message", type="chat", to="porch@hub.local")
     assert answer.type == "error"
     assert stove(type="probe", to="porch@hub.local") == []
+
+
+def test_far_things_may_speak_of_what_was_asked_only_and_while_they_are_there(stove, hub, rules, board):
+    cold = {"field": "cold", "above": Decimal(50), "set": {"porch": {"fade": 1}}}
+    rules({"thing": FAR, **WARM})
+    stove(heat("60"), name="message", to=f"{MYSELF}/hw")
+    assert board.written == [], "it has not said that it is there"
+    stove()
+    hub.need("rules").states[FAR][0].rule = Rule(thing=FAR, **cold)
+    other = E("resp", SD, E("ts", SD, E("q", SD, n="cold", v="60"), v="2026-11-22T14:02:11Z"), id="rules")
+    stove(other, name="message", to=f"{MYSELF}/hw")
+    assert board.written == [], "of that we do not want to hear"
+
+
+def test_what_a_far_thing_says_is_cut(stove, hub):
+    stove()
+    seen = hub.need("rules").far.seen = Seen()
+    stove(heat("x" * 5000), name="message", to=f"{MYSELF}/hw")
+    assert len(seen.values["heat"]) == TEXT_LIMIT
+
+
+class Seen:
+    """What the rules would have been told."""
+
+    def __call__(self, source, online, values):
+        self.values = values
+
+
+def test_what_a_far_thing_says_to_people_is_theirs(stove, hub, ann):
+    stove(E("body", None, "Hello"), name="message", type="chat", to=ann.jid)
+    stove(E("status", None, "warm"), to=ann.jid)
+    heard = "".join(ann.heard)
+    assert "Hello" in heard and "warm" in heard
+
+
+def test_a_far_thing_may_ask_to_follow_as_all_may(stove, hub):
+    stove(type="subscribe")
+    settle(hub)
+    assert hub.need("followers").waiting(hub.things[parse(MYSELF)]) == [FAR]
 
 
 def test_of_others_nothing_is_let_in(hub, stove, remote, board):
@@ -423,6 +518,14 @@ tell = ["ann@home.example"]
     assert second.gone
 
 
+def test_two_rules_of_one_name_could_not_be_told_apart(tmp_path):
+    path = tmp_path / "home.toml"
+    rule = "[[rule]]\nname = 'heat'\nthing = 'porch'\ngone = true\ntell = ['ann@home.example']\n"
+    path.write_text(f'domain = "home.example"\n{rule}{rule}')
+    with pytest.raises(ConfigError, match="two rules have the name 'heat'"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -437,6 +540,7 @@ tell = ["ann@home.example"]
         ),
         ("thing = 'a'\nfield = 'x'\nabov = 1", "did you mean 'above'?"),
         ("thing = 'a'\nfield = 'x'\nabove = 1\nset.a = { lamp = [1] }", "must be a text, a number, true or false"),
+        (f"thing = 'a'\nfield = 'x'\nabove = 1\n{SCENE}", "can set at most 16 things"),
         ("thing = 'a b'\nfield = 'x'\nabove = 1\ntell = ['a@b']", "thing: 'a b' is no"),
         ("thing = 'a'\nfield = 'x'\nabove = 1\nset.'a b' = { lamp = true }", "thing: 'a b' is no"),
         ("thing = 'a@b@c'\nfield = 'x'\nabove = 1\ntell = ['a@b']", "thing: 'a@b@c' is no address"),

@@ -309,3 +309,9 @@ def test_of_too_many_values_means_are_told(ben, yesterday, monkeypatch):
     )
     assert re.findall(r" v='([\d.]+)'", answer) == ["18.0", "19.5"]
     assert answer.count(" c='true'") == 2
+    history, wanted = ben.hub.need("history"), []
+    real = history.samples
+    monkeypatch.setattr(history, "samples", lambda *args: wanted.append(args[-1]) or real(*args))
+    (answer,) = ask(ben, f"<req xmlns='{NF}' id='1' h='true' from='2026-11-22T11:02:11Z' to='2026-11-22T13:02:11Z'/>")
+    assert answer.count(" c='true'") == 2, "of a thing with more fields one each, and of two of them there is something"
+    assert set(wanted) == {3}, "no more are looked at than it takes to see that they are too many"

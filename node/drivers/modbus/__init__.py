@@ -62,6 +62,9 @@ class Options:
             for each in declared:
                 if each.name not in places:
                     return f"{each.name} needs 'register'"
+        for each in controls:
+            if each.type not in ("boolean", "integer", "quantity"):
+                return f"{each.name} must be a boolean, an integer or a quantity: a register holds a number"
         return ""
 
 
@@ -101,6 +104,8 @@ class Driver:
                 wrong = error
                 log.debug("%s: %s", self.options.port, error)
             except BusError as error:
+                if readings:  # some devices are silent about registers that they do not have
+                    break
                 self._missed(str(error))
                 raise DriverError(str(error)) from error
         self._failed = 0

@@ -17,7 +17,8 @@ SILENCE = 3.5  # characters between two frames (§2.5.1.1)
 SHORTEST = 0.002  # seconds: the same for fast lines, and what USB adapters need to turn the line round
 BITS = 11  # of a character on the line
 LONGEST = 512  # bytes: twice the longest frame; what is more is noise
-TRIES = 2  # of a request: an echo on the line or a lost bit; reading and setting again do no harm
+TRIES = 2  # of a request: an echo on the line or a lost bit; reading and setting again do no harm.
+# Who was silent the last time is asked once: the others on the line wait meanwhile.
 
 _buses: dict[str, "Bus"] = {}  # those in use, by port
 
@@ -48,7 +49,7 @@ async def join(path: str, baud: int, parity: str, stopbits: int, timeout: float)
     bus.users += 1
     try:
         await bus.open(timeout)
-    except BusError:
+    except BaseException:  # who has waited too long has not joined, either
         bus.leave()
         raise
     return bus
@@ -65,9 +66,12 @@ class Bus:
         self._tty = Tty(path, baud, self, parity, stopbits)
         self._silence = max(SILENCE * BITS / baud, SHORTEST)
         self._turn = asyncio.Lock()
+        self._clock = asyncio.get_running_loop().time
         self._frames = FramerRTU(DecodePDU(False))
         self._opened = False
         self._device = 0  # who is asked
+        self._silent: set[int] = set()  # who has not answered the last time
+        self._late: dict[int, float] = {}  # until when an answer to a question of before may come, by device
         self._data = b""
         self._answer: asyncio.Future[Any] | None = None
 
@@ -91,20 +95,33 @@ class Bus:
         """The device's answer to a request of pymodbus. Raises BusError, Refusal."""
         pdu.dev_id = device
         async with self._turn:
-            for _ in range(TRIES):
+            late = self._late.pop(device, 0.0) - self._clock()
+            if late > 0:  # a frame does not say what it answers
+                await asyncio.sleep(late)
+            answer = None
+            for attempt in range(1 if device in self._silent else TRIES):
                 if self.lost.done():
                     raise BusError(self.lost.result())
+                self._late[device] = self._clock() + 2 * timeout
                 try:
-                    answer = await self._ask(device, pdu, timeout)
+                    found = await self._ask(device, pdu, timeout)
                 except TimeoutError:
                     continue
                 except TtyError as error:
                     raise BusError(str(error)) from error
-                if answer.isError():
-                    code = answer.exception_code
-                    raise Refusal(f"device {device} refuses: {_REFUSALS.get(code, f'its code is {code}')}")
-                return answer
-        raise BusError(f"device {device} on {self.path} does not answer")
+                if found.function_code & 0x7F == pdu.function_code:
+                    answer = found
+                    if attempt == 0:
+                        del self._late[device]
+                    break
+        if answer is None:
+            self._silent.add(device)
+            raise BusError(f"device {device} on {self.path} does not answer")
+        self._silent.discard(device)
+        if answer.isError():
+            code = answer.exception_code
+            raise Refusal(f"device {device} refuses: {_REFUSALS.get(code, f'its code is {code}')}")
+        return answer
 
     async def _ask(self, device, pdu, timeout):
         self._device, self._data = device, b""
@@ -112,11 +129,7 @@ class Bus:
         try:
             self._tty.write(self._frames.buildFrame(pdu))
             async with asyncio.timeout(timeout):
-                answer = await self._answer
-                while answer.function_code & 0x7F != pdu.function_code:  # late, of a request before
-                    self._answer = asyncio.get_running_loop().create_future()
-                    answer = await self._answer
-            return answer
+                return await self._answer
         finally:
             self._answer = None
             await asyncio.sleep(self._silence)  # the line has to be silent between frames

@@ -1,8 +1,8 @@
 """History: the values of all fields that are numbers or true and false, kept thinned, answered as text and plots.
 
 Readings stay in memory, packed, and are written in one batch every five minutes (design: the SD card), so a crash
-costs five minutes of them; of what has not changed it costs that it was so, for up to an hour. A change smaller than a fifth of a field's deadband is not kept: the deadband says which
-changes people care about.
+costs five minutes of them; of what has not changed it costs that it was so, for up to an hour. A change smaller than
+a fifth of a field's deadband is not kept: the deadband says which changes people care about.
 """
 
 import asyncio

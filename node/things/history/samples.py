@@ -62,8 +62,9 @@ class _Sum:
         self.high = high if self.time == 0 else max(self.high, high)
         self.sum += mean * time
         self.time += time
-        exponent = mean.as_tuple().exponent
-        self.decimals = max(self.decimals, -exponent if isinstance(exponent, int) else 0)
+        for each in (low, high):  # the sensor's own: means have one more
+            exponent = each.as_tuple().exponent
+            self.decimals = max(self.decimals, -exponent if isinstance(exponent, int) else 0)
 
     def point(self) -> Point | None:
         if self.low is None:

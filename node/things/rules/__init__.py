@@ -137,6 +137,7 @@ class Rules:
             thing.on_change(self.changed)
         hub.on("thing", lambda thing: thing.on_change(self.changed))
         hub.on("thing gone", self.taken_out)
+        hub.on("started", self.check)
         hub.on("stopping", self.stop)
 
     def load(self, rules: Iterable[Rule]) -> None:
@@ -159,6 +160,15 @@ class Rules:
                 self.changed(self.hub.things[source], set())
             elif source in self.far.online:
                 self.seen(source, True, {})
+        if self.hub.things:  # else the node is just being put together
+            self.check()
+
+    def check(self):
+        """Says which things of rules are not there: misspelled, or brought by a gateway later."""
+        for state in (state for states in self.states.values() for state in states):
+            for thing in (state.source, *map(self.address, state.rule.set)):
+                if thing.domain == self.hub.host and thing not in self.hub.things:
+                    log.warning("rule %s: there is no %s yet", state.name, thing)
 
     def address(self, name: str) -> Jid:
         """Where a thing of a rule is."""

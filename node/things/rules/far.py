@@ -13,7 +13,7 @@ from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.jid import Jid
 from node.base.stanza import Stanza
-from node.hub.thing import RESOURCE
+from node.hub.thing import RESOURCE, TEXT_LIMIT
 from node.things.dialects import FAMILIES
 
 log = logging.getLogger("hobnode")
@@ -22,6 +22,7 @@ DEADLINE = 10.0  # seconds for an answer of another node: its board has 5
 PAUSE = "PT1S"  # between two readings: no rule needs more
 LONGEST = "PT5M"  # without a reading: so we see that the subscription is still there
 AGAIN = 600.0  # seconds between two looks whether each thing is: by then two readings have come
+SOON = 5.0  # seconds after its presence in which a thing tells its readings, if it knows that we want them
 SILENT = ("remote-server-timeout", "remote-server-not-found")  # errors of whoever is not there
 PING = "urn:xmpp:ping"
 FAMILY = FAMILIES[0]
@@ -40,6 +41,7 @@ class Far:
         self.wanted: dict[Jid, set[str]] = {}  # fields, by thing
         self.online: dict[Jid, Jid] = {}  # where each is (full)
         self.heard: set[Jid] = set()  # who has told readings since the last look
+        self.doubted: set[Jid] = set()  # who has shown itself, and told none yet
         self.refused: set[Jid] = set()  # whose owner does not want us to follow
         self.timer: TimerHandle | None = None
         hub.guard("arriving", "presence", self.presence)
@@ -67,6 +69,7 @@ class Far:
         self.timer = self.hub.loop.call_later(AGAIN, self.look)
 
     def stop(self):
+        self.doubted.clear()
         if self.timer is not None:
             self.timer.cancel()
 
@@ -96,6 +99,9 @@ class Far:
             self.refused.discard(thing)
             if new:
                 self.subscribe(thing)
+            elif thing not in self.doubted:
+                self.doubted.add(thing)
+                self.hub.loop.call_later(SOON, self.doubt, thing)
             self.seen(thing, True, {})
         elif presence.type in ("unavailable", "unsubscribed", "error"):
             self.lose(thing)
@@ -112,18 +118,26 @@ class Far:
         data = message.child("resp", f"{FAMILY}:sd:1.0")
         if data is not None and thing in self.online:
             self.heard.add(thing)
+            self.doubted.discard(thing)
             values = {}
             for at in data.findall("ts"):
                 for each in at.elements:
                     name, value = each.get("n"), each.get("v")
                     if name in self.wanted[thing] and value is not None:
-                        values[name] = value
+                        values[name] = value[:TEXT_LIMIT]
             self.seen(thing, True, values)
         return True
 
     def lose(self, thing):
         self.online.pop(thing, None)
         self.seen(thing, False, {})
+
+    def doubt(self, thing):
+        """Its node may have been killed and started anew, and know nothing of us."""
+        if thing in self.doubted:
+            self.doubted.discard(thing)
+            if thing in self.online:
+                self.subscribe(thing)
 
     # What is asked
 

@@ -7,7 +7,8 @@ import pytest
 from node.hub.store import StoreError
 from node.things import history as file
 from node.things.history.samples import SECOND, Point
-from node.things.history.shelf import DAY, HOUR, MINUTE, Options, Shelf
+from node.things.history.shelf import BITS, DAY, HOUR, MINUTE, SERIES, Options, Shelf
+from tests.conftest import settle
 from tests.things.test_chat import ask
 
 START = 1795305600.0  # 2026-11-22T00:00:00Z
@@ -99,6 +100,25 @@ def test_nothing_is_written_before_its_time_and_then_all_in_one_batch(hub, histo
     assert rows(hub, "raw") == 1
 
 
+def test_series_lie_beside_one_another_and_one_can_ask_until_the_end_of_time(hub, history, said, porch, run):
+    for value in ("20.0", "21.0"):
+        said(0, f"4{value}", "humidity")
+        said(10, value)
+    history.write(all_of_it=False)
+    saved(hub, run)
+    last = 253402300799 * SECOND  # 9999-12-31T23:59:59Z, the last that XEP-0082 can write
+    for field, kept in (("temperature", b"0 20.0\n100 21.0\n"), ("humidity", b"0 420.0\n100 421.0\n")):
+        spans = history.shelf.spans(history.shelf.id("porch", field), 0, last)
+        assert [span.data for span in spans] == [kept]
+
+
+def test_one_field_more_than_there_are_numbers_has_no_history(history, said, caplog):
+    history.shelf.series.clear()
+    history.shelf._last = SERIES
+    said(0, "20.0")
+    assert "no history of temperature: there are a million fields already" in caplog.text
+
+
 def test_what_does_not_change_is_written_once_an_hour(hub, history, said, clock, run):
     said(0, "21.0")
     for _ in range(24):
@@ -172,6 +192,16 @@ def test_a_full_disk_costs_those_minutes_and_no_memory(hub, history, said, monke
     history.flush()
     saved(hub, run)
     assert rows(hub, "raw") == 1
+
+
+def test_an_archive_that_cannot_be_mended_does_not_fill_the_memory(hub, history, said, run):
+    hub.store.archive.owed = 1
+    said(5, "20")
+    history.flush()
+    saved(hub, run)
+    settle(hub)
+    assert history.shelf.fresh == []
+    hub.store.archive.made_good()
 
 
 def test_the_end_of_the_node_loses_nothing(hub, history, said, porch, clock, run):
@@ -251,6 +281,15 @@ def test_the_last_hours_are_read_at_once(history, porch, said, clock, monkeypatc
     assert len(asked) <= 2
 
 
+def test_what_is_thinned_already_is_not_counted_twice(history, porch, said, clock, passes):
+    said(0, "10.0")
+    passes(3)
+    said(0, "30.0")
+    clock.now += 30 * MINUTE
+    (found,) = history.buckets(porch.jid, "temperature", START, clock.now, 1)
+    assert found.point == point("10.0", "12.86", "30.0")
+
+
 def test_an_hour_that_is_not_thinned_yet_is_there_too(history, porch, days, said, clock):
     days()
     said(0, "50")
@@ -322,8 +361,8 @@ def test_what_was_said_before_the_node_was_off_for_days_is_thinned_when_it_is_ba
 
 def test_a_clock_that_was_ahead_for_a_while_does_not_stop_the_thinning(hub, history, days, clock, run):
     days(3)
-    hub.store.things.write("INSERT INTO minutes VALUES (?, 1, x'')", (int(START) + 90 * DAY,))
-    hub.store.things.write("INSERT INTO hours VALUES (?, 1, x'')", (int(START) + 90 * DAY,))
+    hub.store.things.write("INSERT INTO minutes VALUES (?, x'')", (int(START) + 90 * DAY << BITS | 1,))
+    hub.store.things.write("INSERT INTO hours VALUES (?, x'')", (int(START) + 90 * DAY << BITS | 1,))
     saved(hub, run)
     days(24)
     assert rows(hub, "minutes") == 1 + 27
@@ -343,6 +382,49 @@ def test_a_clock_that_is_set_back_costs_nothing_that_was_kept(hub, history, said
     assert [at // SECOND - int(START) for at, value in found if value == "19"][-1] == 600 - 300 + 240
     history.series.clear()
     assert {"20", "22"} <= {value for _, value in history.samples(porch.jid, "temperature", START, clock.now + HOUR)}
+
+
+def test_what_is_said_after_the_clock_was_set_back_has_its_own_time(history, said, porch, clock):
+    said(0, "20")
+    said(600, "22")
+    clock.now -= 300
+    said(60, "18")
+    found = history.samples(porch.jid, "temperature", START, clock.now + HOUR)
+    assert [at // SECOND - int(START) for at, value in found if value == "18"] == [360]
+
+
+def test_while_it_is_silent_nothing_is_known(history, said, porch, clock):
+    said(0, "20")
+    clock.now += 60
+    porch._turn(stale=True)
+    clock.now += 60
+    found = history.buckets(porch.jid, "temperature", START, clock.now, 2)
+    assert [each.point for each in found] == [point("20", "20", "20"), None]
+
+
+def test_it_is_written_every_five_minutes_thinned_when_the_node_starts_and_ended_when_it_stops(
+    hub, history, said, run, later, monkeypatch
+):
+    thinned = []
+
+    async def thin(now):
+        thinned.append(now)
+
+    monkeypatch.setattr(history.shelf, "thin", thin)
+    hub.tell("started")
+    settle(hub)
+    assert len(thinned) == 1
+    for minutes in (5, 10):
+        said(1, str(minutes))
+        later(file.FLUSH)
+        saved(hub, run)
+        assert rows(hub, "raw") == minutes // 5
+    said(1, "20")
+    hub.tell("stopping")
+    saved(hub, run)
+    assert rows(hub, "raw") == 3
+    later(file.FLUSH)
+    assert history.timer.cancelled() and history.thinning.cancelled()
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+400", "1" * 60, "21\n", "21\n5 99"])

@@ -53,6 +53,12 @@ def test_a_mean_has_one_decimal_more_than_the_values():
     assert points([span(0, 30, (0, "1.00"), (10, "2"))], 0, 30, 1) == [point("1.00", "1.667", "2")]
 
 
+def test_means_of_means_have_no_more_decimals_than_they_have():
+    mean = together([(point("1.0", "1.51", "2.0"), 2), (point("3.0", "3.44", "4.0"), 1)])
+    assert mean == point("1.0", "2.15", "4.0")
+    assert str(mean.mean) == "2.15"
+
+
 @pytest.mark.parametrize("found", [[], [None], [point("1.50", "1.50", "1.50"), None, point("-1", "0.5", "2")]])
 def test_points_are_packed_and_unpacked(found):
     assert unpack_points(pack_points(found)) == (found or [None])
