@@ -235,6 +235,8 @@ class Reloading:
             if make(name, hub.host) not in hub.things:
                 log.info("%s: put in", name)
                 add_thing(hub, name, configured).start()
+            elif name not in old:  # a gateway has brought one of that name
+                log.error("[thing.%s] is not put in: there is a %s already", name, make(name, hub.host))
 
     def _exchange_rules(self, fresh: Config) -> None:
         if fresh.rules == self.config.rules:

@@ -148,7 +148,7 @@ class Talk:
             said = answer(self, *found.groups()) if found else None
             if said is not None:
                 return said
-        return self.value(text) or self.phrase(text) or self.read_only(text) or self.puzzled(text)
+        return self.value(text) or self.phrase(text) or self.alone(text) or self.read_only(text) or self.puzzled(text)
 
     # Reading
 
@@ -227,6 +227,12 @@ class Talk:
         if rest[0] in ("to", "=") and rest[1:]:
             del rest[0]
         return self.command(control, " ".join(rest))
+
+    def alone(self, text):
+        """`on`, to a thing that has one switch."""
+        switches = [each for each in self.thing.controls.values() if each.type == "boolean"]
+        word = text.casefold().rstrip("!.")
+        return self.command(switches[0], word) if len(switches) == 1 and word in ("on", "off", "toggle") else None
 
     def read_only(self, text):
         """`light on`, of a light sensor: which values can be set is not to be guessed from their names."""

@@ -58,6 +58,8 @@ def test_help_shows_what_this_person_may_say(ann, ben, text):
         ("lamp on", ("lamp", "true"), "Lamp is on (took "),
         ("Lamp ON!", ("lamp", "true"), "Lamp is on (took "),
         ("lamp off", ("lamp", "false"), "Lamp is off (took "),
+        ("On!", ("lamp", "true"), "Lamp is on (took "),
+        ("off", ("lamp", "false"), "Lamp is off (took "),
         ("lamp toggle", ("lamp", "true"), "Lamp is on (took "),
         ("set lamp on", ("lamp", "true"), "Lamp is on (took "),
         ("lamp:=on", ("lamp", "true"), "Lamp is on (took "),

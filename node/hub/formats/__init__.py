@@ -16,7 +16,6 @@ from node.hub.formats.budget import Budget, compiled
 from node.hub.formats.path import follow, path
 from node.hub.thing import Field
 
-FORMATS = ("pairs", "csv", "regex", "paths")
 WORDS = {"pairs": "key", "csv": "column", "regex": "pattern", "paths": "path"}  # which word of a Place is for which
 COLUMNS = 256  # a line has 1024 bytes
 

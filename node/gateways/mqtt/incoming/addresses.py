@@ -1,0 +1,81 @@
+"""Which address a thing at the broker has: made of its name once, and kept in things.db, for people know it by that."""
+
+import re
+import time
+
+from node.base.jid import JidError, make
+
+LENGTH = 40  # characters: what people type
+LIMIT = 2000  # that are remembered, of things that have gone too: two for each that may be there
+
+SCHEMA = "CREATE TABLE mqtt_things (key TEXT PRIMARY KEY, local TEXT UNIQUE, name TEXT, gone INTEGER) WITHOUT ROWID"
+
+
+class Addresses:
+    def __init__(self, hub):
+        self._hub = hub
+        self._database = hub.store.things
+        self._database.schema("mqtt_things", SCHEMA)
+        self._kept: dict[str, list] = {}  # by key: localpart, name, when it went (0: it is there)
+        for key, *about in self._database.read("SELECT key, local, name, gone FROM mqtt_things ORDER BY gone"):
+            self._kept[key] = about
+
+    def present(self) -> dict[str, str]:
+        """The names of those that were there when the node stopped, by their keys."""
+        return {key: name for key, (_, name, gone) in self._kept.items() if not gone}
+
+    def of(self, key: str, name: str) -> str:
+        """The localpart of that thing: as it was, if nobody else has it now."""
+        known = self._kept.get(key)
+        if known and not self._has_another(known[0]):
+            local = known[0]
+        else:
+            others = {local for other, (local, _, _) in self._kept.items() if other != key}
+            local = self._free(name, others)
+        if not known or known != [local, name, 0]:
+            self._keep(key, local, name, 0)
+        return local
+
+    def renamed(self, key: str, name: str) -> None:
+        """People call it something else now; its address stays."""
+        known = self._kept.get(key)
+        if known and known[1] != name:
+            self._keep(key, known[0], name, 0)
+
+    def gone(self, key: str) -> None:
+        """The thing is no more; should it come back, it has its address again."""
+        known = self._kept.get(key)
+        if known:
+            self._keep(key, known[0], known[1], int(time.time()) or 1)
+
+    def _keep(self, key: str, local: str, name: str, gone: int) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = [local, name, gone]
+        self._database.write("INSERT OR REPLACE INTO mqtt_things VALUES (?, ?, ?, ?)", (key, local, name, gone))
+        if len(self._kept) > LIMIT:
+            oldest = next((key for key, (_, _, gone) in self._kept.items() if gone), key)
+            del self._kept[oldest]
+            self._database.write("DELETE FROM mqtt_things WHERE key = ?", (oldest,))
+
+    def _has_another(self, local: str) -> bool:
+        hub = self._hub
+        return make(local, hub.host) in hub.things or hub.accounts.exists(local) or hub.accounts.was_removed(local)
+
+    def _free(self, name: str, others: set[str]) -> str:
+        begin = slug(name)
+        number = 1
+        while True:
+            local = begin if number == 1 else f"{begin}-{number}"
+            try:
+                local = make(local, self._hub.host).local
+            except JidError:
+                begin, number = "device", 1
+                continue
+            if local not in others and not self._has_another(local):
+                return local
+            number += 1
+
+
+def slug(name: str) -> str:
+    """A name as people may type it: 'Kitchen lamp (left)' is kitchen-lamp-left."""
+    return re.sub(r"[\W_]+", "-", name.casefold())[:LENGTH].strip("-") or "device"

@@ -1,0 +1,263 @@
+"""A thing at the other end of a broker: what is said for its topics, and what is published for its controls.
+
+Its topics are listened to for as long as it is known, also while it is not there: that it is back is heard there.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from node.gateways.mqtt.incoming.far import ONLINE, SILENT, Far, Order, Presence, Source
+from node.gateways.mqtt.incoming.signs import Signs
+from node.gateways.mqtt.incoming.templates import Message, TemplateError
+from node.hub.thing import Control, DriverError, Field
+from node.net.grumble import Grumble
+
+HEAR = 3.0  # seconds until a broker has said what it keeps; one on a Pi with 500 devices needs one
+CONFIRM = 4.5  # seconds: a Thing gives up after 5, and knows less of the reason
+SHARE = 0.05  # seconds of the processor in a second, for one thing; a state of a lamp takes 0.0001
+
+
+class _Confirming(NamedTuple):
+    """A control that has been set, and waits until the thing says so."""
+
+    control: str
+    done: Callable[[str], bool]
+    echo: str
+    payload: str
+    told: asyncio.Future[None]
+
+
+class Driver:
+    """What a Thing needs. `client` is the broker's side of the node, `signs` what is shared of who is there."""
+
+    interval: float | None = None
+
+    def __init__(self, client: Any, signs: Signs, name: str, far: Far | None = None):
+        self._client = client
+        self._signs = signs
+        self._name = name
+        self._far: Far | None = None
+        self._sources: dict[str, list[Source]] = {}  # by topic
+        self._values: dict[str, str | None] = {}  # what was said last, by field
+        self._due: dict[str, tuple[float, str | None]] = {}  # what a field is to be at that time on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()  # something about who is there
+        self._report: Callable[[Any], None] | None = None
+        self._lost: asyncio.Future[str] | None = None  # while it is open
+        self._confirming: _Confirming | None = None
+        self._second, self._spent = 0.0, 0.0
+        self._noise = Grumble("%s: what was said %d times is not understood; the last: %s")
+        self.fields: tuple[Field, ...] = ()
+        self.controls: tuple[Control, ...] = ()
+        self.about: dict[str, str] = {}
+        self.patience = float("inf")
+        if far:
+            self.describe(far)
+
+    # What is known of it
+
+    def describe(self, far: Far) -> None:
+        """Takes what is known of the far end now, in the place of what was known."""
+        old, self._far = self._far or Far(""), far
+        self.fields, self.controls, self.about = far.fields, far.controls, far.about
+        expiring = [source.expires for source in far.sources]
+        self.patience = max(expiring) if expiring and all(expiring) else float("inf")
+        before, self._sources = self._sources, {}
+        for source in far.sources:
+            self._sources.setdefault(source.topic, []).append(source)
+        for order in far.orders.values():
+            if order.echo:
+                self._sources.setdefault(order.echo, [])
+        known = {field.name for field in far.fields}
+        self._values = {name: value for name, value in self._values.items() if name in known}
+        self._due = {name: due for name, due in self._due.items() if name in known}
+        for topic, sources in self._sources.items():
+            if sources != before.get(topic):  # what the broker keeps comes again, for those who are new
+                self._client.subscribe(topic, self._heard)
+        for topic in before:
+            if before[topic] != self._sources.get(topic):
+                self._client.unsubscribe(topic, self._heard)
+        self._listen(old.presences, far.presences)
+        self.judge()
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been announced."""
+        return self._far is not None
+
+    def end(self) -> None:
+        """Listens no more: the thing is no more."""
+        self.describe(Far(""))
+        if self._timer:
+            self._timer.cancel()
+
+    def _listen(self, old: tuple[Presence, ...], new: tuple[Presence, ...]) -> None:
+        for topic in sorted({sign.topic for presence in new for sign in presence.signs}):
+            self._signs.watch(topic, self.judge)
+        for topic in {sign.topic for presence in old for sign in presence.signs}:
+            self._signs.leave(topic, self.judge)
+
+    # What a Thing asks for
+
+    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+        """Waits a moment until it is known whether it is there. Raises DriverError."""
+        try:
+            async with asyncio.timeout(HEAR):
+                while self._unknown():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        if why := self._missing():
+            raise DriverError(why)
+        loop = asyncio.get_running_loop()
+        self._lost = loop.create_future()
+        self._report = report
+        if self._values:  # when our caller is ready for it
+            loop.call_soon(self._tell, dict(self._values))
+
+    async def read(self) -> dict[str, str | None]:
+        """Nothing: it reports by itself."""
+        return {}
+
+    async def write(self, control: str, value: str) -> None:
+        """Publishes, and waits until the thing says that it is so. Raises DriverError."""
+        order = self._far.orders.get(control) if self._far else None
+        if order is None or self._lost is None:
+            raise DriverError(f"nothing is known that sets {control}")
+        try:
+            payload = order.payload(value)
+        except ValueError as error:
+            raise DriverError(f"what is to be published for {control} cannot be made: {error}") from error
+        said = self._values.get(control)
+        try:
+            async with asyncio.timeout(CONFIRM):
+                await self._send(order, control, value, payload, already=said is not None and _done(order, value, said))
+        except TimeoutError:
+            said = self._values.get(control)
+            so_far = f"; it says {said}" if said is not None else ""
+            raise DriverError(f"it has not said within {CONFIRM:g} s that {control} is {value}{so_far}") from None
+
+    async def _send(self, order: Order, control: str, value: str, payload: str, already: bool) -> None:
+        assert self._lost
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._confirming = _Confirming(control, lambda said: _done(order, value, said), order.echo, payload, confirmed)
+        try:
+            await self._client.deliver(order.topic, payload, retain=order.retain, timeout=CONFIRM)
+            if order.done is None or already:
+                return
+            both: list[asyncio.Future[Any]] = [confirmed, self._lost]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not confirmed.done():
+                raise DriverError(self._lost.result())
+        finally:
+            self._confirming = None
+
+    async def gone(self) -> str:
+        """Waits until it is not there any more; why."""
+        assert self._lost
+        return await asyncio.shield(self._lost)
+
+    async def back(self) -> None:
+        """Waits until it seems to be there again."""
+        while self._missing():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Reports no more."""
+        self._report = self._lost = None
+
+    # Whether it is there
+
+    def judge(self) -> None:
+        """Something may have changed about that."""
+        self._changed.set()
+        if self._lost and not self._lost.done() and (why := self._missing()):
+            self._lost.set_result(why)
+
+    def _unknown(self) -> bool:
+        """Whether the broker may yet say that it is there."""
+        return self._far is None or (self._client.online and self._missing(heard=True) == ONLINE != self._missing())
+
+    def _missing(self, heard: bool = False) -> str:
+        """Why it is not there, ONLINE when it is. `heard`: what nothing is known of counts as there."""
+        if self._far is None:
+            return "nobody has announced it on the MQTT broker since the node was started"
+        if not self._client.online:
+            return "the MQTT broker is not connected"
+        reasons = [self._signs.judge(presence, heard) for presence in self._far.presences]
+        return ONLINE if ONLINE in reasons or not reasons else reasons[0]
+
+    # What it says
+
+    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._second:
+            self._second, self._spent = now + 1, 0.0
+        if self._spent >= SHARE:
+            self._noise.add(self._name, "it says more than can be looked at", now)
+            return
+        begun = time.thread_time()
+        waiting = self._confirming
+        accepted = waiting and topic == waiting.echo and not retained and payload == waiting.payload.encode()
+        if waiting and accepted and not waiting.told.done():
+            waiting.told.set_result(None)
+        message = Message(payload.decode(errors="replace"))
+        readings: dict[str, str | None] = {}
+        for source in self._sources.get(topic, ()):
+            try:
+                found = source.find(message)
+            except TemplateError as error:
+                self._noise.add(self._name, f"{topic}: {error}", now)
+                found = message.text  # for who can make something of it
+            try:
+                value = source.meaning(found) if found else SILENT
+            except ValueError as error:
+                self._noise.add(self._name, f"{topic}: {source.field}: {error}", now)
+                continue
+            if value is SILENT:
+                continue
+            readings[source.field] = value
+            self._due.pop(source.field, None)
+            if source.expires:
+                self._due[source.field] = now + source.expires, None
+            elif source.off and value == "true":
+                self._due[source.field] = now + source.off, "false"
+        self._spent += time.thread_time() - begun
+        if self._due and not self._timer:
+            self._timer = loop.call_at(min(when for when, _ in self._due.values()), self._is_due)
+        self._take(readings)
+
+    def _take(self, readings: dict[str, str | None]) -> None:
+        if not readings:
+            return
+        self._values |= readings
+        self._tell(readings)
+        waiting = self._confirming
+        if waiting:
+            said = readings.get(waiting.control)
+            if said is not None and waiting.done(said) and not waiting.told.done():
+                waiting.told.set_result(None)
+
+    def _tell(self, readings: dict[str, str | None]) -> None:
+        if self._report:
+            self._report(readings)
+
+    def _is_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        past = {name: value for name, (when, value) in self._due.items() if when <= now}
+        for name in past:
+            del self._due[name]
+        self._timer = None
+        if self._due:
+            self._timer = loop.call_at(min(when for when, _ in self._due.values()), self._is_due)
+        self._take(past)
+
+
+def _done(order: Order, asked: str, said: str) -> bool:
+    return order.done is not None and order.done(asked, said)

@@ -1,0 +1,69 @@
+"""Who is there: topics that say so, of which many things may share one, as all lamps of a bridge do."""
+
+from collections.abc import Callable
+from typing import Any
+
+from node.gateways.mqtt.incoming.far import ONLINE, Presence, Sign
+from node.gateways.mqtt.incoming.templates import Message
+
+LONGEST = 4096  # bytes that say whether something is there; the state of a bridge has 20, a device's telemetry 1000
+
+
+class Signs:
+    """One subscription for each topic, and what was said there last."""
+
+    def __init__(self, client: Any):
+        self._client = client
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._said: dict[str, tuple[int, Message]] = {}  # by topic: when, in the order of all, and what
+        self._number = 0
+        client.on_change(self._turned)
+
+    def watch(self, topic: str, watcher: Callable[[], None]) -> None:
+        """`watcher()` is called when something is said at that topic."""
+        watchers = self._watchers.setdefault(topic, [])
+        watchers.append(watcher)
+        if len(watchers) == 1:
+            self._client.subscribe(topic, self._heard)
+
+    def leave(self, topic: str, watcher: Callable[[], None]) -> None:
+        """It is called no more (for one of its calls of `watch`)."""
+        watchers = self._watchers[topic]
+        watchers.remove(watcher)
+        if not watchers:
+            del self._watchers[topic]
+            self._said.pop(topic, None)
+            self._client.unsubscribe(topic, self._heard)
+
+    def judge(self, presence: Presence, heard: bool = False) -> str:
+        """Why a thing is not there, ONLINE when it is. `heard`: a topic of which nothing is known counts as a yes."""
+        verdicts = [self._verdict(sign) for sign in presence.signs]
+        unknown = ONLINE if heard else f"nothing is said of it at {presence.signs[0].topic} yet"
+        meant = [(number, why) for number, why in verdicts if why is not None]
+        if presence.mode == "latest":
+            return max(meant)[1] if meant else unknown
+        if presence.mode == "any":
+            return ONLINE if any(why == ONLINE for _, why in meant) else (meant[0][1] if meant else unknown)
+        reasons = [why for _, why in meant if why != ONLINE]
+        return reasons[0] if reasons else (ONLINE if len(meant) == len(verdicts) else unknown)
+
+    def _verdict(self, sign: Sign) -> tuple[int, str | None]:
+        number, message = self._said.get(sign.topic, (0, None))
+        try:
+            why = sign.meaning(message) if message else None
+        except ValueError:
+            why = None
+        return number, ONLINE if why is None and sign.optional else why
+
+    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
+        self._number += 1
+        if len(payload) > LONGEST:
+            return
+        self._said[topic] = self._number, Message(payload.decode(errors="replace"))
+        for watcher in tuple(self._watchers.get(topic, ())):
+            watcher()
+
+    def _turned(self, online: bool) -> None:
+        """What was said before the broker was lost may be so no more."""
+        if not online:
+            self._said.clear()
