@@ -37,7 +37,8 @@ def show(given) -> int:
     except NotRunning:
         print("the node is not running; this is what it would have:", file=sys.stderr)
         found = None
-    print_table([HEADER, *(_row(config, name, found) for name in config.things)])
+    brought = [name for name in found or () if name not in config.things]  # by a gateway
+    print_table([HEADER, *(_row(config, name, found) for name in (*config.things, *brought))])
     return 0
 
 
@@ -55,8 +56,13 @@ def log(given) -> int:
 
 
 def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, str]:
-    configured = config.things[name]
-    driver = f"{configured.driver} ({configured.board.name})" if configured.board else configured.driver
+    configured = config.things.get(name)
+    if configured is None:
+        driver = "by a gateway"
+    elif configured.board:
+        driver = f"{configured.driver} ({configured.board.name})"
+    else:
+        driver = configured.driver
     if found is None:
         return name, driver, "not running", ""
     if name not in found:

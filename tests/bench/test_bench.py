@@ -1,11 +1,13 @@
 """The benchmark runs, and measures what it says; how much that is, no test asks."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
 from tests.bench.__main__ import costs, main
 from tests.bench.street import HERE, Street
+from tests.bench.things import disk, figures
 
 NAMES = (
     "ping",
@@ -55,7 +57,24 @@ def test_what_is_not_heard_as_often_as_it_should_be_is_no_measurement(hub, run, 
 
 def test_the_table_has_a_line_for_each(capsys, monkeypatch):
     monkeypatch.setattr("node.hub.store.PATIENCE", 0)
-    assert main(["--pairs", "2", "--times", "1", "--rounds", "1"]) == 0
+    assert main(["--only", "stanzas", "--pairs", "2", "--times", "1", "--rounds", "1"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert [line[:48].strip() for line in lines] == list(NAMES)
     assert head.split()[-3:] == ["median", "least", "most"]
+
+
+def test_what_things_cost_is_measured_with_a_node_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.bench.things.IN_MEMORY", 20)
+
+    async def story():
+        return [figure async for figure in figures(tmp_path, things=2, followers=1, rounds=2, interval=0.05)]
+
+    found = asyncio.run(story())
+    assert [figure.unit for figure in found] == ["% of a core"] * 2 + ["ms"] * 2 + ["KiB", "% of a core"]
+    assert all(figure.value > 0 for figure in found)
+
+
+def test_what_is_written_is_counted_and_less_where_nothing_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr("node.hub.store.PATIENCE", 0)
+    restless, still = disk(tmp_path, sensors=2, seconds=7200)
+    assert restless.value > still.value > 0

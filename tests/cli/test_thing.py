@@ -44,6 +44,13 @@ def test_readings_are_shown_with_label_and_unit(home):
     assert _reading({"name": "x", "label": "", "unit": "", "value": "1\x1b[2J"}).startswith("x 1")
 
 
+def test_what_a_gateway_has_brought_is_told_too(types, home, monkeypatch):
+    lamp = {"name": "lamp", "state": "online", "reason": "", "since": 0, "readings": []}
+    monkeypatch.setattr("node.cli.office.ask_running", lambda config, do: [lamp])
+    _, out, _ = types("thing", "list", "--config", home)
+    assert out.splitlines()[2].split() == ["lamp", "by", "a", "gateway", "online"]
+
+
 def test_what_was_configured_since_the_start_is_said(home):
     assert _row(load(home), "hub", {})[2:] == ("not loaded", "configured after the node was started")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 SECOND = 10  # tenths
 
 _TRUTHS = {"true": "1.00", "false": "0.00"}
+SHARE = Decimal("0.0001")  # of a minute that is 6 ms
 DIGITS = 27  # of a mean: what decimal reckons with, less one
 
 Sample = tuple[int, str]
@@ -38,11 +39,15 @@ def pack(since: int, at: int, value: str) -> bytes:
 
 
 class Point(NamedTuple):
-    """What a value was within some time: the least, the mean over that time, and the most."""
+    """What a value was within some time: the least, the mean over that time, and the most.
+
+    `share` is the part of that time of which anything is known: so much the point counts beside others.
+    """
 
     low: Decimal
     mean: Decimal
     high: Decimal
+    share: Decimal = Decimal(1)
 
 
 class _Sum:
@@ -66,14 +71,15 @@ class _Sum:
             exponent = each.as_tuple().exponent
             self.decimals = max(self.decimals, -exponent if isinstance(exponent, int) else 0)
 
-    def point(self) -> Point | None:
+    def point(self, length: Decimal) -> Point | None:
+        """Of that length of time altogether."""
         if self.low is None:
             return None
-        mean = self.sum / self.time
+        mean, share = self.sum / self.time, max((self.time / length).quantize(SHARE), SHARE)
         if self.low == self.high:
-            return Point(self.low, self.low, self.high)
+            return Point(self.low, self.low, self.high, share)
         decimals = min(self.decimals + 1, DIGITS - mean.adjusted())
-        return Point(self.low, mean.quantize(Decimal(1).scaleb(-decimals)), self.high)
+        return Point(self.low, mean.quantize(Decimal(1).scaleb(-decimals)), self.high, share)
 
 
 def points(spans: Iterable[Span], begin: int, end: int, count: int) -> list[Point | None]:
@@ -86,7 +92,7 @@ def points(spans: Iterable[Span], begin: int, end: int, count: int) -> list[Poin
         for (at, text), until in zip(samples, ends, strict=True):
             if text and max(at, begin) < min(until, end):
                 _spread(sums, number(text), max(at, begin) - begin, min(until, end) - begin, width)
-    return [each.point() for each in sums]
+    return [each.point(width) for each in sums]
 
 
 def _spread(sums: list[_Sum], value: Decimal, at: int, until: int, width: Decimal) -> None:
@@ -112,7 +118,10 @@ def pack_points(found: list[Point | None]) -> bytes:
 
 
 def _words(point: Point) -> str:
-    return f"{point.low:f}" if point.low == point.high else f"{point.low:f} {point.mean:f} {point.high:f}"
+    words = [point.low] if point.low == point.high else [point.low, point.mean, point.high]
+    if point.share < 1:
+        words = [point.low, point.mean, point.high, point.share]
+    return " ".join(f"{word:f}" for word in words)
 
 
 def unpack_points(data: bytes) -> list[Point | None]:
@@ -120,14 +129,17 @@ def unpack_points(data: bytes) -> list[Point | None]:
     found: list[Point | None] = []
     for line in data.decode().split("\n"):
         words = [Decimal(word) for word in line.split()]
-        found.append(Point(words[0], words[len(words) // 2], words[-1]) if words else None)
+        if len(words) == 1:
+            words *= 3
+        found.append(Point(*words) if words else None)
     return found
 
 
 def together(found: Iterable[tuple[Point | None, int]]) -> Point | None:
     """Points as one, each with its length of time."""
-    total = _Sum()
-    for point, length in found:
+    total, length = _Sum(), Decimal(0)
+    for point, each in found:
+        length += each
         if point is not None:
-            total.add(*point, Decimal(length))
-    return total.point()
+            total.add(point.low, point.mean, point.high, each * point.share)
+    return total.point(length)

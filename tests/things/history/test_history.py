@@ -277,7 +277,8 @@ def test_the_last_hours_are_read_at_once(history, porch, said, clock, monkeypatc
     real, asked = history.shelf.spans, []
     monkeypatch.setattr(history.shelf, "spans", lambda *args: asked.append(args) or real(*args))
     found = history.buckets(porch.jid, "temperature", clock.now - 4 * HOUR, clock.now, 24)
-    assert [each.point for each in found][-12:] == [None] + [point("20", "20", "20")] * 11
+    steady = point("20", "20", "20")
+    assert [each.point for each in found][-12:] == [None, steady._replace(share=Decimal("0.05")), *[steady] * 10]
     assert len(asked) <= 2
 
 
@@ -352,7 +353,9 @@ def test_what_was_said_before_the_node_was_off_for_days_is_thinned_when_it_is_ba
     saved(hub, run)
     id = history.shelf.series["porch", "temperature"]
     assert len(history.shelf.minutes(id, int(START), int(START) + DAY)) == 40
-    assert history.shelf.hours(id, int(START), int(START) + DAY) == {int(START): point("20", "20", "20")}
+    assert history.shelf.hours(id, int(START), int(START) + DAY) == {
+        int(START): point("20", "20", "20")._replace(share=Decimal("0.6667"))
+    }
     assert rows(hub, "raw") == 0
     before = hub.store.writes
     run(history.shelf.thin(clock.now))

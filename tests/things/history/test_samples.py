@@ -64,6 +64,19 @@ def test_points_are_packed_and_unpacked(found):
     assert unpack_points(pack_points(found)) == (found or [None])
 
 
+def test_of_what_is_little_known_little_counts():
+    short = points([span(0, 100, (0, "100"), (10, "0"))], 0, 240, 24)
+    assert [each and each.share for each in short[:11]] == [1] * 10 + [None]
+    known = points([span(0, 105, (0, "100"), (15, "0"))], 0, 240, 2)
+    assert known[0].share == Decimal("0.875")
+    assert together((each, 1) for each in known) == known[0]._replace(share=Decimal("0.4375"))
+    assert unpack_points(pack_points(known)) == known
+    assert together(
+        [(point("100", "100", "100")._replace(share=Decimal("0.1")), 1), (point("0", "0", "0"), 1)]
+    ).mean == Decimal("9.1")
+
+
 def test_points_together_each_with_its_length():
-    assert together([(point("1", "1", "1"), 3), (None, 5), (point("4", "5", "7"), 1)]) == point("1", "2.0", "7")
+    found = together([(point("1", "1", "1"), 3), (None, 4), (point("4", "5", "7"), 1)])
+    assert found == point("1", "2.0", "7")._replace(share=Decimal("0.5"))
     assert together([]) is None
