@@ -46,7 +46,9 @@ def test_readings_are_shown_with_label_and_unit(home):
 
 def test_what_a_gateway_has_brought_is_told_too(types, home, monkeypatch):
     lamp = {"name": "lamp", "state": "online", "reason": "", "since": 0, "readings": []}
-    monkeypatch.setattr("node.cli.office.ask_running", lambda config, do: [lamp])
+    monkeypatch.setattr(
+        "node.cli.office.ask_running", lambda config, do: [lamp] if do == "thing-list" else config.domain
+    )
     _, out, _ = types("thing", "list", "--config", home)
     assert out.splitlines()[2].split() == ["lamp", "by", "a", "gateway", "online"]
 
