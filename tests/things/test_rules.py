@@ -43,6 +43,11 @@ def rules(hub, porch, loop):
     return rules
 
 
+def said(caplog):
+    """The warnings."""
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
 def put_in(hub, thing):
     hub.things[thing.jid] = thing
     hub.tell("thing", thing)
@@ -141,11 +146,12 @@ def test_people_are_told_in_words(rules, reads, ann):
     assert "<body>Too hot at Porch: temperature 26.5 °C</body>" in heard
 
 
-def test_what_is_true_at_the_start_acts_on_things_and_tells_nobody(rules, reads, board, ann):
+def test_what_is_true_at_the_start_acts_on_things_and_tells_nobody(rules, reads, board, ann, later):
     reads("26")
     assert ann.heard
     rules(HOT | {"tell": ["ann@hub.local"]})
     assert board.written == [("lamp", "true")]
+    later(60)
     assert "above" not in "".join(ann.heard)
     reads("24", "26")
     assert "above" in "".join(ann.heard)
@@ -165,7 +171,27 @@ def test_a_thing_that_is_not_there_and_a_value_that_is_none_are_said(rules, read
     rules(HOT | {"set": {"attic": LIGHT, "porch": {"lamp": "purple"}}})
     reads("24", "26")
     assert lines("attic@hub.local")[0][-1] == "failed: there is no such thing"
-    assert lines()[0][-1] == "failed: lamp: true or false."
+    assert lines()[-1][-1] == "failed: lamp: true or false."
+
+
+@pytest.mark.parametrize(("at_last", "written"), [("27", [("lamp", "true")]), ("24", [])])
+def test_what_is_set_while_a_thing_is_offline_is_made_up_for_if_the_rule_still_holds(
+    rules, reads, hub, loop, run, lines, at_last, written
+):
+    board = Board(loop)
+    shed = put_in(hub, Thing(jid=parse("shed@hub.local"), label="Shed", kind="script", driver=board))
+    rules(HOT | {"set": {"shed": LIGHT}})
+    reads("26")
+    assert "failed: Shed is offline" in lines("shed@hub.local")[0][-1]
+    reads(at_last)
+    loop.run_until_complete(start(shed))
+    until(hub, lambda: shed.online)
+    assert board.written == written
+    run(shed.stop())
+
+
+async def start(thing):
+    thing.start()
 
 
 def test_rules_that_drive_each_other_in_a_circle_are_stopped(rules, porch, hub, board, lines):
@@ -252,10 +278,10 @@ def test_what_is_no_number_is_neither_above_nor_below(value):
 
 def test_a_thing_that_is_not_there_is_said_when_the_node_starts_and_when_rules_are_new(rules, hub, caplog):
     rules({"name": "dusk", "thing": "proch", "gone": True, "set": {"attic": LIGHT, "porch": LIGHT, FAR: LIGHT}})
-    said = ["rule dusk: there is no proch@hub.local yet", "rule dusk: there is no attic@hub.local yet"]
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said
+    missing = ["rule dusk: there is no proch@hub.local yet", "rule dusk: there is no attic@hub.local yet"]
+    assert said(caplog) == missing
     hub.tell("started")
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said * 2
+    assert said(caplog) == missing * 2
 
 
 def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, later):
@@ -265,6 +291,126 @@ def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, late
     later(61)
     settle(hub)
     assert board.written == []
+
+
+def test_a_rule_that_stays_as_it_is_goes_on_where_it_was_when_others_are_new(rules, reads, board, later, hub, ann):
+    heat, slow = HOT | {"tell": ["ann@hub.local"]}, HOT | {"set": {"porch": {"fade": 9}}, "lasting": 60.0}
+    rules(heat, slow)
+    reads("26")
+    board.written.clear()
+    later(30)
+    rules(HOT | {"name": "new", "above": Decimal(50)}, heat, slow)
+    assert board.written == [], "somebody may have switched it off since"
+    later(31)
+    settle(hub)
+    assert board.written == [("fade", "9")]
+    reads("24", "26")
+    assert board.written[1:] == [("lamp", "true")], "it is there once"
+    assert "above 25" in "".join(ann.heard)
+
+
+def test_each_of_two_equal_rules_stays_and_what_is_only_nearly_equal_is_new(rules, reads, hub):
+    flag = {"thing": "porch", "field": "lamp", "set": {"porch": {"fade": 1}}}
+    rules(HOT, HOT, flag | {"equals": 1})
+    before = [state for states in hub.need("rules").states.values() for state in states]
+    rules(flag | {"equals": True}, HOT, HOT)
+    after = [state for states in hub.need("rules").states.values() for state in states]
+    assert {id(state) for state in after[1:]} == {id(state) for state in before[:2]}
+    assert after[0].rule.equals is True
+    assert [state.name for state in after] == ["rule 1", "rule 2", "rule 3"]
+
+
+@pytest.mark.parametrize(("lasting", "still"), [(0.0, 30), (10.0, 20), (60.0, 0)])
+def test_what_is_gone_at_the_start_and_stays_so_is_told(rules, hub, porch, ann, later, lasting, still):
+    porch._turn(online=False, reason="not started yet")
+    assert ann.heard
+    rules({"thing": "porch", "gone": True, "lasting": lasting, "tell": ["ann@hub.local"]})
+    if lasting:
+        later(lasting + 0.1)
+    if still:
+        later(still - 1)
+        assert "gone" not in "".join(ann.heard)
+        later(1)
+    assert "".join(ann.heard).count("<body>Porch is gone.</body>") == 1
+
+
+def test_what_is_gone_at_the_start_and_comes_soon_is_not_told(rules, hub, porch, ann, later):
+    porch._turn(online=False, reason="not started yet")
+    rules({"thing": "porch", "gone": True, "tell": ["ann@hub.local"]})
+    later(29)
+    porch._turn(online=True, reason="")
+    later(60)
+    assert "gone" not in "".join(ann.heard)
+    porch._turn(online=False, reason="USB cable gone")
+    assert "Porch is gone." in "".join(ann.heard)
+
+
+def test_what_a_rule_wants_and_the_thing_does_not_have_is_said_once(rules, porch, hub, caplog):
+    rules(
+        HOT | {"name": "heat", "field": "temprature"},
+        HOT | {"field": "x", "set": {"porch": {"lmap": True, "fade": 5000, "lamp": True}, "hub": {"zzz": 1}}},
+    )
+    has = "temperature, humidity, lamp, water, serial"
+    mistakes = [
+        "rule heat: porch@hub.local has no field 'temprature'; did you mean 'temperature'?",
+        f"rule 2: porch@hub.local has no field 'x'; there are {has}",
+        "rule 2: porch@hub.local has no control 'lmap'; did you mean 'lamp'?",
+        "rule 2: porch@hub.local cannot have fade=5000: Fade: a whole number from 0 to 4095.",
+    ]
+    assert said(caplog) == mistakes
+    porch._turn(online=False, reason="gone")
+    porch._turn(online=True, reason="")
+    machine = hub.things[parse(MYSELF)]
+    machine._turn(online=True, reason="")
+    assert [text for text in said(caplog) if text.startswith("rule")] == [
+        *mistakes,
+        "rule 2: hub@hub.local has no control 'zzz'; there are fade, lamp, mode",
+    ]
+
+
+def test_what_has_no_controls_at_all_is_said_too(rules, porch, board, caplog):
+    board.controls = ()
+    porch.described()
+    rules(HOT | {"thing": MYSELF})
+    assert said(caplog) == ["rule 1: porch@hub.local has no control 'lamp'; there are none"]
+
+
+def test_what_a_rule_did_elsewhere_stands_in_the_audit_of_what_it_looks_at(rules, reads, lines, hub, ann, porch):
+    people = ["ann@hub.local", "ben@hub.local"]
+    rules(HOT | {"name": "heat", "set": {"attic": LIGHT, "porch": LIGHT}, "tell": people}, HOT)
+    reads("24", "26")
+    assert set(lines()) == {
+        ("porch@hub.local", "rule: heat", "set attic: lamp=true", "failed: there is no such thing"),
+        ("porch@hub.local", "rule: heat", "lamp=true", "done"),
+        ("porch@hub.local", "rule: heat", "told ann@hub.local, ben@hub.local", "done"),
+        ("porch@hub.local", "rule: 2", "lamp=true", "done"),
+    }
+    assert lines("attic@hub.local") == [
+        ("porch@hub.local", "rule: heat", "lamp=true", "failed: there is no such thing")
+    ]
+
+
+def test_what_was_set_at_another_home_stands_in_the_audit_of_what_it_looks_at(
+    rules, reads, lines, hub, remote, monkeypatch
+):
+    monkeypatch.setattr("node.things.rules.far.DEADLINE", 0.01)
+    rules(HOT | {"name": "heat", "set": {FAR: LIGHT}}, {"thing": FAR, "gone": True, "set": {"porch": LIGHT}})
+    reads("24", "26")
+    (line,) = lines()
+    assert line[:3] == ("porch@hub.local", "rule: heat", f"set {FAR}: lamp=true")
+    hub.need("rules").seen(FAR, False, {})
+    settle(hub)
+    assert lines()[1][0] == FAR
+    assert lines("stove@hub.local") == []
+
+
+def test_a_rule_without_a_name_is_called_by_its_number(rules, reads, caplog):
+    caplog.set_level("INFO")
+    rules(HOT | {"set": {"attic": LIGHT}})
+    reads("24", "26")
+    assert "rule 1: porch@hub.local, temperature above 25" in caplog.text
+    assert "rule 1: lamp=true of attic@hub.local failed" in caplog.text
+    assert "rule rule" not in caplog.text
 
 
 # Things of other nodes
@@ -449,6 +595,15 @@ class Seen:
 
     def __call__(self, source, online, values):
         self.values = values
+
+
+def test_a_far_thing_that_is_gone_at_the_start_is_asked_again_before_that_is_told(stove, later, rules, ann):
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]})
+    stove(type="error")
+    later(AGAIN - 1)
+    assert "gone" not in "".join(ann.heard), "our own way out may come up later than we do"
+    later(file.GONE_AT_START + 1)
+    assert f"{FAR} is gone." in "".join(ann.heard)
 
 
 def test_what_a_far_thing_says_to_people_is_theirs(stove, hub, ann):

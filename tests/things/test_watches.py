@@ -84,6 +84,8 @@ def restarted(hub, porch):
         ("watch lamp", "lamp changes"),
         ("watch lamp on", "lamp is on"),
         ("watch lamp is off for 90 s", "lamp is off for 90 s"),
+        ("tell me when lamp closes for 2 weeks", "lamp is off for 14 d"),
+        ("watch lamp opens", "lamp is on"),
         ("watch serial B2", "serial is B2"),
         ("watch gone", "gone"),
         ("watch offline for 10 minutes", "gone for 10 min"),
@@ -423,8 +425,124 @@ def test_a_watch_speaks_once_a_minute_at_most_and_then_says_how_it_is(ben, porch
     porch.report({"temperature": "26.3"})
     clock(59)
     porch.report({"temperature": "22.9"})
-    assert told(ben) == ["Temperature is 23.2 °C again. It was above 25 for 1 min."]
+    (end,) = told(ben)
+    assert re.fullmatch(rf"Temperature is 23.2 °C again\. It was above 25 for 1 min, 3 times since {CLOCK}\.", end)
     clock(1)
+    (passed,) = told(ben)
+    assert re.fullmatch(rf"Temperature was above 25 for 59 s at {CLOCK}, 4 times since {CLOCK}\.", passed)
+
+
+def press(porch, clock, seconds):
+    porch.report({"lamp": "true"})
+    clock(seconds)
+    porch.report({"lamp": "false"})
+
+
+def test_what_came_and_went_within_the_minute_is_told_after_it(ben, porch, clock):
+    ask(ben, "watch lamp on")
+    press(porch, clock, 3)
+    (first,) = alarms(ben)
+    clock(57)
+    assert told(ben) == ["Lamp is off again. It was on for 3 s."]
+    clock(7)
+    press(porch, clock, 8)
+    clock(44)
+    assert told(ben) == []
+    clock(1)
+    (message,) = alarms(ben)
+    assert f"id='{id_of(first)}'/>" in message
+    assert "<response" not in message, "there is nothing to do"
+    assert re.fullmatch(rf"Lamp was on for 8 s at {CLOCK}, 2 times since {CLOCK}\.", said(message))
+    press(porch, clock, 8)
+    assert told(ben) == [], "that was a message, too: the next one is a minute away"
+    clock(52)
+    assert len(told(ben)) == 1
+    clock(10**4)
+    assert told(ben) == [], "once"
+    porch.report({"lamp": "true"})
+    assert told(ben) == ["⚠ Lamp is on"]
+
+
+def test_a_moment_that_is_no_correction_is_told_by_itself(ben, porch, clock):
+    ask(ben, "watch lamp on")
+    ask(ben, "watch gone")
+    press(porch, clock, 301)
+    told(ben)
+    ask(ben, "status")
+    press(porch, clock, 0)
+    clock(60)
+    (message,) = alarms(ben)
+    assert "<replace" not in message
+    assert re.fullmatch(rf"Lamp was on at {CLOCK}\.", said(message))
+    for seconds in (60, 5):
+        porch._turn(online=False, reason="cable")
+        clock(seconds)
+        porch._turn(online=True, reason="")
+    clock(55)
+    assert re.match(rf"Porch was offline for 5 s at {CLOCK}", told(ben)[-1])
+
+
+def test_moments_are_counted_with_the_alarm_that_follows_and_with_the_end(ben, porch, clock):
+    ask(ben, "watch lamp on")
+    press(porch, clock, 3)
+    press(porch, clock, 3)
+    ask(ben, "status")
+    told(ben)
+    clock(54)
+    assert re.search(rf"for 6 s, 2 times since {CLOCK}\.$", told(ben)[-1]), "although it corrects nothing"
+    press(porch, clock, 3)
+    porch.report({"lamp": "true"})
+    clock(57)
+    assert re.fullmatch(rf"⚠ Lamp is on \(4 times since {CLOCK}\)", told(ben)[-1])
+
+
+def test_a_change_and_back_is_told_with_its_value(ben, porch, clock):
+    ask(ben, "watch temperature change 1")
+    porch.report({"temperature": "23.0"})
+    told(ben)
+    for value in ("24.5", "24.6", "23.1"):
+        porch.report({"temperature": value})
+        clock(8)
+    clock(36)
+    assert re.fullmatch(rf"Temperature was 24.6 °C for 16 s at {CLOCK}\.", told(ben)[0])
+    porch.report({"temperature": "23.9"})
+    clock(60)
+    assert told(ben) == [], "it is measured from 23.0 as before"
+    for value in ("24.0", "22.9", "24.1", "22.9", "24.1"):
+        porch.report({"temperature": value})
+    clock(60)
+    assert re.fullmatch(rf"Temperature was 22.9 °C at {CLOCK}, 2 times since {CLOCK}\.", told(ben)[1])
+
+
+def test_an_end_that_is_quicker_than_the_first_alarm_is_a_moment_too(ben, porch, clock, watches):
+    ask(ben, "watch lamp on for 10 s")
+    porch.report({"lamp": "true"})
+    (watch,) = watches.of(porch, ben.jid)
+    file.set_timer(watch, None)  # its time has come, but the loop is busy
+    clock(10)
+    porch.report({"lamp": "false"})
+    press(porch, clock, 10)
+    clock(60)
+    first, second = told(ben)
+    assert re.fullmatch(rf"Lamp was on for 10 s at {CLOCK}\.", first)
+    assert re.fullmatch(rf"Lamp was on for 10 s at {CLOCK}, 2 times since {CLOCK}\.", second)
+
+
+def test_a_moment_that_did_not_last_or_was_muted_is_not_told(ben, porch, clock):
+    ask(ben, "watch lamp on for 10 s")
+    press(porch, clock, 60)
+    press(porch, clock, 1)
+    clock(60)
+    assert told(ben) == ["⚠ Lamp is on for 10 s", "Lamp is off again. It was on for 1 min."]
+    press(porch, clock, 9)
+    clock(60)
+    assert told(ben) == []
+    press(porch, clock, 60)
+    clock(60)
+    assert len(told(ben)) == 2
+    press(porch, clock, 10)
+    ask(ben, "mute 1 min")
+    clock(100)
     assert told(ben) == []
 
 

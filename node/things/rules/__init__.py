@@ -14,7 +14,10 @@ it again does no harm; whatever was done, or failed, stands in the audit of the 
 drive each other in circles are stopped: what a rule has set is known, and no rule follows from itself. A circle
 that we cannot see, through another node or through the light of a lamp, is stopped by the number of times.
 
-A condition that is true when the node starts acts on things, for the heater must be off above 25 °C, and tells nobody.
+A condition that is true when the node starts acts on things, for the heater must be off above 25 °C, and tells nobody,
+but for `gone`: a freezer that did not come back after a power cut is told of, once it had the time to.
+
+When rules are read anew, those that are as they were go on where they stand: what somebody has set since stays.
 """
 
 import dataclasses
@@ -31,7 +34,9 @@ from node.base.stanza import Stanza, new_id
 from node.hub.quota import Quota
 from node.hub.thing import RESOURCE, ControlError, Thing
 from node.things import words
-from node.things.rules.far import Far
+from node.things.audit import DONE
+from node.things.rules import mistakes
+from node.things.rules.far import AGAIN, Far
 
 log = logging.getLogger("hobnode")
 
@@ -40,6 +45,7 @@ NEEDS = ("audit", "access")
 TIMES = 20  # that one rule acts within TIMES_IN; a motion light does less, a circle does so in seconds
 TIMES_IN = 600.0  # seconds
 FOLLOWS = 10.0  # seconds in which a change of what a rule has set is the rule's doing: twice what a command may take
+GONE_AT_START = 30.0  # seconds: twice what a thing may take to open; boards boot within, after a power cut
 ACTIONS = 16  # things of one rule: a scene; each is a task of its own for some seconds
 
 
@@ -106,7 +112,7 @@ class Rule:
         return self.below is not None and number < self.below + back
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # of two equal rules each has its own
 class State:
     """One rule and where it stands."""
 
@@ -117,6 +123,17 @@ class State:
     first: bool = True  # nothing is known from before
     cause: tuple[str, ...] = ()  # the rules that led to its being true
     timer: TimerHandle | None = None
+    said: set[str] = dataclasses.field(default_factory=set)  # mistakes, each once
+
+    @property
+    def title(self) -> str:
+        """For the log: 'rule dusk', or 'rule 4' of one without a name."""
+        return f"rule {self.rule.name}" if self.rule.name else self.name
+
+    @property
+    def way(self) -> str:
+        """For the audit: 'rule: dusk', or 'rule: 4'."""
+        return self.title.replace(" ", ": ", 1)
 
 
 def setup(hub, rules: Iterable[Rule]) -> None:
@@ -132,6 +149,7 @@ class Rules:
         self.times = Quota(TIMES, TIMES_IN)
         self.caused: dict[tuple[Jid, str], tuple[float, tuple[str, ...]]] = {}  # what rules have set, by control
         self.states: dict[Jid, list[State]] = {}
+        self.owed: dict[Jid, dict[str, tuple[State, dict]]] = {}  # what could not be set, by thing and rule
         self.load(rules)
         for thing in hub.things.values():  # rules may come later than things
             thing.on_change(self.changed)
@@ -141,13 +159,20 @@ class Rules:
         hub.on("stopping", self.stop)
 
     def load(self, rules: Iterable[Rule]) -> None:
-        """Puts these rules in the place of all before."""
-        self.stop()
+        """Puts these rules in the place of all before; one that is as it was goes on where it stands."""
+        before = [state for states in self.states.values() for state in states]
         self.states = {}
         for number, rule in enumerate(rules, 1):
-            source = self.address(rule.thing)
-            state = State(rule, rule.name or f"rule {number}", source)
+            name, source = rule.name or f"rule {number}", self.address(rule.thing)
+            state = next((each for each in before if each.rule == rule), None)
+            if state is None:
+                state = State(rule, name, source)
+            else:
+                before.remove(state)
+                state.rule, state.name = rule, name  # 1 is True, and the number may be another
             self.states.setdefault(source, []).append(state)
+        for state in before:
+            disarm(state)
         self.far.follow(
             {
                 source: {state.rule.field for state in states if state.rule.field}
@@ -155,6 +180,8 @@ class Rules:
                 if source.domain != self.hub.host
             }
         )
+        for thing in self.hub.things.values():
+            self.look(thing)
         for source in self.states:
             if source in self.hub.things:
                 self.changed(self.hub.things[source], set())
@@ -168,7 +195,21 @@ class Rules:
         for state in (state for states in self.states.values() for state in states):
             for thing in (state.source, *map(self.address, state.rule.set)):
                 if thing.domain == self.hub.host and thing not in self.hub.things:
-                    log.warning("rule %s: there is no %s yet", state.name, thing)
+                    log.warning("%s: there is no %s yet", state.title, thing)
+
+    def look(self, thing: Thing) -> None:
+        """Says once what rules want of a thing that does not have it: that is known when it is online."""
+        if not thing.online:
+            return
+        for state in (state for states in self.states.values() for state in states):
+            found = list(mistakes.of_source(thing, state.rule.field)) if state.source == thing.jid else []
+            for name, controls in state.rule.set.items():
+                if self.address(name) == thing.jid:
+                    found += mistakes.of_target(thing, texts(controls))
+            for mistake in found:
+                if mistake not in state.said:
+                    state.said.add(mistake)
+                    log.warning("%s: %s", state.title, mistake)
 
     def address(self, name: str) -> Jid:
         """Where a thing of a rule is."""
@@ -183,10 +224,21 @@ class Rules:
 
     def changed(self, thing: Thing, names: set[str]) -> None:
         """A face of our own things. What one says while it is being opened counts when it is online."""
+        if not names:
+            self.look(thing)
+            if thing.online:
+                self.make_up(thing)
         if thing.jid in self.states and (thing.online or not names):
             self.seen(thing.jid, thing.online, {name: reading.value for name, reading in thing.readings.items()})
 
+    def make_up(self, thing):
+        """What rules wanted of a thing while it was offline is done now, if they still want it."""
+        for state, controls in self.owed.pop(thing.jid, {}).values():
+            if state.true and state in self.states.get(state.source, ()):
+                self.hub.spawn(self.carry_out(state, thing.jid, controls), f"{state.title} sets {thing.jid}")
+
     def taken_out(self, thing):
+        self.owed.pop(thing.jid, None)
         self.seen(thing.jid, False, {})
 
     def seen(self, source: Jid, online: bool, values: dict[str, str]) -> None:
@@ -231,25 +283,32 @@ class Rules:
         if not self.times.take(state.name, self.hub.loop.time()):
             self.refuse(state, f"it has acted {TIMES} times within {TIMES_IN / 60:.0f} minutes")
             return
-        log.info("rule %s: %s, %s", state.name, state.source, rule.condition)
+        log.info("%s: %s, %s", state.title, state.source, rule.condition)
         for name, controls in rule.set.items():
             target = self.address(name)
             chain = (*state.cause, state.name)
             until = self.hub.loop.time() + FOLLOWS
             self.caused.update({(target, control): (until, chain) for control in controls})
-            self.hub.spawn(self.carry_out(state, target, controls), f"rule {state.name} sets {target}")
-        if rule.tell and not state.first:
-            self.tell(state, value)
+            self.hub.spawn(self.carry_out(state, target, controls), f"{state.title} sets {target}")
+        if rule.tell:
+            if not state.first:
+                self.tell(state, value)
+            elif rule.gone:
+                far = state.source.domain != self.hub.host  # is asked again first: our way out may be slower than we
+                wait = GONE_AT_START + (AGAIN if far else 0) - rule.lasting
+                state.timer = self.hub.loop.call_later(max(wait, 0), self.tell, state, value)
         state.first = False
 
     async def carry_out(self, state, target, controls):
         """Sets controls of one thing; each has its deadline: a command's of ours, a question's of a far one."""
-        values = {name: plain(value) for name, value in controls.items()}
-        what, outcome = ", ".join(f"{name}={value}" for name, value in values.items()), "done"
+        values = texts(controls)
+        what, outcome = ", ".join(f"{name}={value}" for name, value in values.items()), DONE
         try:
             if target.domain != self.hub.host:
                 await self.far.set(target, controls)
             elif target in self.hub.things:
+                if not self.hub.things[target].online:
+                    self.owed.setdefault(target, {})[state.title] = state, controls
                 await self.hub.things[target].control(values, self.myself)
             else:
                 outcome = "failed: there is no such thing"
@@ -257,21 +316,23 @@ class Rules:
             outcome = f"failed: {error.text}"
         except StanzaError as error:
             outcome = f"failed: {error.text or error.condition}"
-        if outcome != "done":
-            log.warning("rule %s: %s of %s %s", state.name, what, target, outcome)
+        if outcome != DONE:
+            log.warning("%s: %s of %s %s", state.title, what, target, outcome)
         ours = target.domain == self.hub.host
-        self.audit.note(
-            target if ours else self.myself,
-            state.source,
-            f"rule: {state.name}",
-            what if ours else f"{target}: {what}",
-            outcome,
-        )
+        keeper = target if ours else self.myself
+        self.audit.note(keeper, state.source, state.way, what if ours else f"{target}: {what}", outcome)
+        if keeper != state.source:
+            self.note(state, f"set {target.local if ours else target}: {what}", outcome)
+
+    def note(self, state, what, outcome=DONE):
+        """In the audit of what the rule looks at, if that is ours: who asks there wants to know what it led to."""
+        if state.source.domain == self.hub.host:
+            self.audit.note(state.source, state.source, state.way, what, outcome)
 
     def refuse(self, state, reason):
-        log.warning("rule %s does not act: %s", state.name, reason)
+        log.warning("%s does not act: %s", state.title, reason)
         ours = state.source if state.source.domain == self.hub.host else self.myself
-        self.audit.refused(ours, state.source, f"rule: {state.name}", state.rule.condition, reason)
+        self.audit.refused(ours, state.source, state.way, state.rule.condition, reason)
 
     def tell(self, state, value):
         rule, thing = state.rule, self.hub.things.get(state.source)
@@ -287,6 +348,7 @@ class Rules:
             sender = thing.full if thing else self.myself.with_resource(RESOURCE)
             self.hub.route(Stanza("message", body, type="chat", sender=sender, to=person, id=new_id()))
             self.hub.tell("said", sender.bare, person)
+        self.note(state, f"told {', '.join(rule.tell)}")
 
 
 def disarm(state):
@@ -305,6 +367,11 @@ def checked(option: str, address: str, host: str = "") -> Jid:
     if not jid.local or jid.full:
         raise ValueError(f"{option}: {address!r} is no address such as 'name@domain'")
     return jid
+
+
+def texts(controls: dict[str, object]) -> dict[str, str]:
+    """Controls of a rule with their values as things have them."""
+    return {name: plain(value) for name, value in controls.items()}
 
 
 def plain(value) -> str:

@@ -1,8 +1,9 @@
 """Watches: "watch temperature above 25": whoever may read a thing is told when something is so, and when it ends.
 
 Quiet by default: one message when it begins and one when it ends, never two of a watch within a minute. What is
-news again within five minutes corrects the last message (XEP-0308) instead of being another one. Watches and mutes
-are kept in things.db, with what was told last, so that a restart repeats no alarm.
+news again within five minutes corrects the last message (XEP-0308) instead of being another one. What comes and goes
+within the minute is told after it. Watches and mutes are kept in things.db, with what was told last, so that a restart
+repeats no alarm.
 """
 
 import logging
@@ -60,7 +61,11 @@ class Watch:
     sent: float = -math.inf  # the last message
     original: str = ""  # the id of the message that the next ones correct
     begun: float = -math.inf  # when that was sent
-    times: int = 0  # alarms since then
+    times: int = 0  # alarms
+    counted: float = -math.inf  # since when they are counted
+    value: str = ""  # when it was so last
+    missed: int = 0  # how often it came and went since the last message
+    passed: tuple[float, float, str] | None = None  # from when until when, and the value, if that is not told yet
     timer: TimerHandle | None = None
 
 
@@ -221,18 +226,25 @@ class Watches:
             if watch.told is None and wish.compares:
                 watch.told = reading.value
             so = wish.holds(thing.fields[wish.field], reading.value, watch.told)
+            watch.value = reading.value if so else watch.value
+        quiet = self.quiet_until(thing, watch, now)
         if so:
+            watch.missed += waits and watch.until is not None and not wish.lasting
             watch.until = None
             if watch.since is None and not waits:
                 watch.since = now
         elif not waits:
+            if watch.since is not None and now - watch.since >= wish.lasting:
+                watch.missed, watch.passed = watch.missed + 1, (watch.since, now, watch.value)
             watch.since = None
         elif watch.until is None:
             watch.until = now
-        if so == waits:
+        if quiet > now:  # who has muted is told what is still so
+            watch.missed, watch.passed = 0, None
+        if so == waits and watch.passed is None:
             set_timer(watch, None)
             return
-        due = max(watch.sent + PAUSE, self.quiet_until(thing, watch, now))
+        due = max(watch.sent + PAUSE, quiet)
         if so and watch.since is not None:
             due = max(due, watch.since + wish.lasting)
         if due <= now:
@@ -250,7 +262,7 @@ class Watches:
         return -math.inf if until is None else now + until - thing.now()
 
     def tell(self, thing: Thing, watch: Watch, so: bool) -> None:
-        """Sends the message that it is so, or so no more: another one, or the last one corrected."""
+        """Sends that it is so, or so no more, or was so in between: another message, or the last one corrected."""
         set_timer(watch, None)
         key, now = (thing.jid, watch.who), self.hub.loop.time()
         if not self.access.may_read(thing, watch.who):
@@ -261,14 +273,19 @@ class Watches:
         # XEP-0308 §Business Rules: the last message only, and always by the id of the original
         corrects = self.last.get(key) is watch and now < watch.begun + AGAIN
         if not corrects:
-            watch.original, watch.begun, watch.times = id, now, 0
-        watch.times += so
+            watch.original, watch.begun = id, now
+            if not watch.missed or watch.sent == -math.inf:  # else they are counted together
+                watch.times, watch.counted = 0, now
+        watch.times += so + watch.missed
         text, options = self.message(thing, watch, so, now)
         reading = thing.readings.get(watch.wish.field)
-        watch.told = None if not so else reading.value if reading else watch.wish.kind
+        if so:
+            watch.told = reading.value if reading else watch.wish.kind
+        elif not watch.wish.compares:
+            watch.told = None
         if not so or watch.wish.compares:
             watch.since = watch.until = None
-        watch.sent = now
+        watch.sent, watch.missed, watch.passed = now, 0, None
         self.remember(thing, watch)
         self.last[key] = watch
         self.hub.route(
@@ -288,7 +305,12 @@ class Watches:
     def message(self, thing, watch, so, now):
         """Its text, and what can be answered with a touch."""
         wish = watch.wish
-        times = f"{watch.times} times since {words.clock(thing.now() - (now - watch.begun))}" if watch.times > 1 else ""
+        wall = thing.now() - now
+        many, counted = (watch.missed, watch.sent) if wish.compares else (watch.times, watch.counted)
+        times = f"{many} times since {words.clock(wall + counted)}" if many > 1 else ""
+        if not so and watch.passed:
+            since, until, value = watch.passed
+            return wish.passed(thing, value, until - since, words.clock(wall + since), times), ()
         if not so:
             lasted = watch.until - watch.since if watch.until is not None and watch.since is not None else None
             return wish.end(thing, lasted, times), ()

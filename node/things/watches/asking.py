@@ -9,8 +9,8 @@ from node.things import words
 from node.things.chat import OFF, ON, beginning, named
 from node.things.watches.wish import Wish
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # by their first letters
-TIME = r"(\d{1,4}) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # by their first letters
+TIME = r"(\d{1,4}) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)"
 NUMBER = r"([+-]?\d{1,12}(?:[.,]\d{1,12})?)"  # as many digits as any sensor has
 TEXT = 60  # characters of a text to compare with: states have short names
 
@@ -79,6 +79,7 @@ def checked(thing: Thing, name: str, kind: str, value: str, unit: str, lasting: 
 def meant(field: Field, text: str) -> str:
     """The value that words mean: 'open' is the true of a door. Raises Unclear."""
     plain = text.casefold().rstrip("!.")
+    plain = {"opens": "open", "closes": "close"}.get(plain, plain)
     if field.type != "boolean":
         return text[:TEXT]
     yes, no = words.truth(field, "true"), words.truth(field, "false")

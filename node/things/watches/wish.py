@@ -79,6 +79,15 @@ class Wish(NamedTuple):
         text = f"{words.capital(words.title(field))} is {now} again."
         return text + (f" It was {was}{how_long}." if how_long else "")
 
+    def passed(self, thing: Thing, value: str, lasted: float, at: str, times: str) -> str:
+        """That it was so in between, with this `value`: 'Button was pressed for 8 s at 14:02.'"""
+        notes = (f" for {roughly(lasted)}" if round(lasted) else "") + f" at {at}" + (f", {times}" if times else "")
+        if self.kind == "gone":
+            return f"{thing.label} was offline{notes}."
+        field = thing.fields[self.field]
+        was = f"{self.kind} {self.value}" if self.kind in ("above", "below") else words.value(field, value)
+        return f"{words.capital(words.title(field))} was {was}{notes}."
+
 
 def margin(field: Field, limit: Decimal) -> Decimal:
     """How far a value has to come back: without it one that trembles at the threshold would be news all the time."""
