@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from node.base import jid
 from node.base.path import Path
 from node.hub import board as boards
-from node.options import ConfigError, Table, build, read
+from node.options import ConfigError, Table, build, closest, read
 from node.ports.link import Peer
 
 __all__ = ["Config", "ConfigError", "Listen", "Peer", "Thing", "Tls", "load"]
@@ -125,6 +125,9 @@ def load(path: Path, text: str | None = None) -> Config:
     table = read(path, text)
     files = _files(*FLOORS) | PORTS
     for key, value in table.values.items():
+        if key == "rules":
+            said = "[[rules]]" if isinstance(value, list) else "[rules]"
+            raise table.mistake(f"{said}: did you mean [[rule]]?", key)
         if key not in OWN_NAMES and key not in files:
             raise table.unknown(key, [*OWN_NAMES, *files])
         if key not in ("domain", "data", "rule") and not isinstance(value, dict):
@@ -231,7 +234,10 @@ def _thing(name: str, table: Table) -> Thing:
             raise table.mistake(f"{table.title} board: {error}", "board") from error
     driver = board.driver if board else own["driver"] or ("linux" if name == "hub" else "")
     if not driver:
-        raise table.mistake(f"{table.title} needs 'board' or 'driver'")
+        # 0.75: 'bord' and 'drivr' are found; 'baud' is not, it is an option
+        guessed = ((key, closest(key, ("board", "driver"), 0.75)) for key in table.values)
+        near, guess = next((each for each in guessed if each[1]), (None, ""))
+        raise table.mistake(f"{table.title} needs 'board' or 'driver'{guess}", near)
     if driver not in _files("drivers"):
         known = ", ".join(_files("drivers"))
         raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
@@ -246,7 +252,7 @@ def _thing(name: str, table: Table) -> Thing:
     try:
         options_class = _options_of(driver, "drivers")
     except ImportError as error:
-        missing = f"{table.title}: the driver {driver!r} needs {_package(error, driver)}"
+        missing = f"{table.title}: the driver {driver!r} needs {_packages(driver)}"
         raise table.mistake(missing, "driver") from error
     for key, places in (("fields", declared.field_places), ("controls", declared.control_places)):
         if places and key not in options_class.__annotations__:
@@ -271,15 +277,15 @@ def _gateways(table: Table) -> dict[str, Any]:
         try:
             found[name] = build(_options_of(name, "gateways"), table.inside(name))
         except ImportError as error:
-            text = f"{table.inside(name).title} needs {_package(error, name)}"
+            text = f"{table.inside(name).title} needs {_packages(name)}"
             raise table.mistake(text, name) from error
     return found
 
 
-def _package(missing: ImportError, extra: str) -> str:
-    """What is not installed, and how it gets there: extras in pyproject.toml are called as who needs them."""
+def _packages(extra: str) -> str:
+    """How what is not installed gets there: extras in pyproject.toml are called as who needs them."""
     install = f"{sys.prefix}/bin/pip install '.[{extra}]'"
-    return f"the Python package {missing.name!r}: type {install} in the folder that hobnode came from"
+    return f"more Python packages: type {install} in the folder that hobnode came from"
 
 
 def _rules(table: Table) -> tuple[Any, ...]:

@@ -57,7 +57,9 @@ class Table:
     def mistake(self, text: str, key: str | None = None) -> ConfigError:
         """The error to raise: `text` goes after the file and the line of `key`, or of the table itself."""
         line = self.lines.get((*self.path, key)) if key is not None else None
-        line = line or self.lines.get(self.path)
+        # [thing.a.fields.t] is written as [[thing.a.fields]]; what is above a thing says nothing of it
+        places = [self.path, *(self.path[:length] for length in range(len(self.path) - 1, 1, -1))]
+        line = line or next((self.lines[each] for each in places if each in self.lines), None)
         return ConfigError(f"{self.file}:{line}: {text}" if line else f"{self.file}: {text}")
 
     def wrong(self, key: str, expected: str) -> ConfigError:
@@ -67,12 +69,8 @@ class Table:
 
     def unknown(self, key: str, known) -> ConfigError:
         """`key` is none of `known`; says which of them is close."""
-        from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
-
-        # 0.5: 'prot' for 'port' and 'cleint' for 'client' are found, 'x' for 'domain' is not
-        close = get_close_matches(key, known, n=1, cutoff=0.5)
-        guess = f"; did you mean {close[0]!r}?" if close else ""
-        if not close and self.path and known:  # at the top there are too many to be told
+        guess = closest(key, known)
+        if not guess and self.path and known:  # at the top there are too many to be told
             guess = f"; there are {', '.join(known)}" if len(known) > 1 else f"; there is {known[0]}"
         noun = "table or option" if not self.path else "option"
         return self.mistake(f"{self.title} has no {noun} {key!r}{guess}", key)
@@ -128,6 +126,17 @@ def build(options_class: type, table: Table, also_known=()) -> Any:
     except ValueError as error:
         about = str(error).partition(" ")[0]  # most complaints begin with the option
         raise table.mistake(f"{table.title} {error}", about if about in table.values else None) from error
+
+
+def closest(key: str, known, cutoff=0.5) -> str:
+    """A question whether one of `known` is meant, or ''.
+
+    0.5: 'prot' for 'port' and 'cleint' for 'client' are found, 'x' for 'domain' is not.
+    """
+    from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
+
+    close = get_close_matches(key, known, n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _syntax(said: str, text: str) -> str:

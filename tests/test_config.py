@@ -136,6 +136,10 @@ def test_the_example_of_the_manual(home):
         ("[thing.porch]\nboard = 'arduino-un'\nport = 'x'", "did you mean 'arduino-uno'?"),
         ("[thing.porch]\nboard = 3", ":3: [thing.porch] board must be a text, not 3"),
         ("[thing.porch]\nport = 'x'", ":2: [thing.porch] needs 'board' or 'driver'"),
+        ("[thing.porch]\nbord = 'x'", ":3: [thing.porch] needs 'board' or 'driver'; did you mean 'board'?"),
+        ("[thing.porch]\nbaud = 9600", ":2: [thing.porch] needs 'board' or 'driver'"),
+        ("[[rules]]\nthing = 'porch'", ":2: [[rules]]: did you mean [[rule]]?"),
+        ("[rules]\nthing = 'porch'", ":2: [rules]: did you mean [[rule]]?"),
         ("[thing.porch]\ndriver = 'lines'", ":3: [thing.porch]: there is no driver 'lines'; there are"),
         ("[thing.porch]\ndriver = 'line'", ":2: [thing.porch] needs 'port'"),
         (
@@ -272,7 +276,7 @@ name = "rain"
         ("fields = 3", "fields must be tables, each [[fields]]"),
         (
             "[[thing.porch.fields]]\nname = 'a'\npni = 1",
-            "[thing.porch.fields.a] has no option 'pni'; did you mean 'pin'?",
+            ":4: [thing.porch.fields.a] has no option 'pni'; did you mean 'pin'?",
         ),
     ],
 )
@@ -296,7 +300,7 @@ def test_a_driver_whose_package_is_missing_is_said(home, monkeypatch):
 
     monkeypatch.setattr(config.importlib, "import_module", absent)
     said = complaint(home, "[thing.porch]\ndriver = 'line'\nport = 'x'\n")
-    assert said == ":3: [thing.porch]: the driver 'line' needs the Python package 'serial': " + (
+    assert said == ":3: [thing.porch]: the driver 'line' needs more Python packages: " + (
         f"type {sys.prefix}/bin/pip install '.[line]' in the folder that hobnode came from"
     )
 
@@ -309,7 +313,7 @@ def test_a_gateway_whose_package_is_missing_is_said(home, monkeypatch):
     monkeypatch.setattr(config, "_files", lambda *floors: {"mqtt": list(floors), "line": list(floors)})
     monkeypatch.setattr(config, "_things", lambda *given: {})
     said = complaint(home, "[gateway.mqtt]\nhost = 'x'\n")
-    assert said.startswith(":2: [gateway.mqtt] needs the Python package 'paho': type ")
+    assert said.startswith(":2: [gateway.mqtt] needs more Python packages: type ")
     assert "pip install '.[mqtt]'" in said
 
 

@@ -1,5 +1,7 @@
 """hobnode board: which boards are known, what one brings, and which are plugged in."""
 
+import dataclasses
+import importlib
 import sys
 
 from node.cli.table import print_table
@@ -39,8 +41,16 @@ def show_one(given) -> int:
     for title, items in (("reads", found.declared.fields), ("sets", found.declared.controls)):
         for item in items:
             print(f"{title}  {item.name}  {_kind(item)}")
-    print(f"\n{_table(found.name, [found], '/dev/serial/by-id/...' if found.usb else '')}")
+    print(f"\n{_table(found.name, [found], '/dev/serial/by-id/...' if _needs_port(found.driver) else '')}")
     return 0
+
+
+def _needs_port(driver: str) -> bool:
+    try:
+        options = importlib.import_module(f"node.drivers.{driver}").Options
+    except ImportError:  # its packages are not installed yet: those drivers that fail without them have a port
+        return True
+    return any(each.name == "port" and each.default is dataclasses.MISSING for each in dataclasses.fields(options))
 
 
 def scan(given) -> int:

@@ -6,6 +6,7 @@ import sys
 
 # security: names and texts of strangers are in these lines; they must not make them long or start new ones
 LIMIT = 200  # characters
+ERROR_LIMIT = 500  # characters; our own words, which end with what is to be done about it
 DEBUG_LIMIT = 2000  # characters; on request
 _PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # sd-daemon(3)
 
@@ -37,7 +38,7 @@ class _Lines(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        limit = LIMIT if record.levelno > logging.DEBUG else DEBUG_LIMIT
+        limit = {logging.DEBUG: DEBUG_LIMIT, logging.ERROR: ERROR_LIMIT}.get(record.levelno, LIMIT)
         text = escaped(record.getMessage(), limit)
         if self._journal:
             start = f"<{_PRIORITY.get(record.levelname, 6)}>"

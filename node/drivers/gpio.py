@@ -23,7 +23,7 @@ UNABLE = (errno.EINVAL, errno.ENXIO, 524)  # 524: ENOTSUPP, which the kernel let
 CONSUMER = "hobnode"  # who has the pin, in `gpioinfo`
 INTERVAL = 30.0  # seconds between looks at all pins; what changes is told at once, by the kernel
 REST = 0.05  # seconds after changes until we look for more: a loose wire makes thousands in a second
-MISSING = "the driver gpio needs the Python package gpiod, of version 2: pip install 'hobnode[gpio]'"
+MISSING = "the driver gpio needs the package gpiod, of version 2: python3 -m node.install, or pip install '.[gpio]'"
 COMPILED = "; on this processor that compiles it, with gcc, libc6-dev and python3-dev"  # no wheels for 32-bit ARM
 
 

@@ -172,9 +172,11 @@ def _name(table: Mapping[str, Any]) -> str:
 
 
 def _one_of(table: Mapping[str, Any], key: str, known: tuple[str, ...], default: str | None = None) -> str:
+    """One of the words that are known; the table has a name."""
     value = table.get(key, default)
     if value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}")
+        said = f", not {str(value)[:TEXT]!r}" if value is not None else ""
+        raise ValueError(f"{table['name']}: {key} must be one of {', '.join(known)}{said}")
     return value
 
 

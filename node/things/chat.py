@@ -158,7 +158,7 @@ class Talk:
         if field:
             lines.append(f"{field.name}?: one reading")
         if self.access.may_control(thing, self.asker):
-            lines += [f"{how_to_set(control)}" for control in thing.controls.values()]
+            lines += [words.how_to_set(control) for control in thing.controls.values()]
         for offers in self.chat.offers:
             lines += offers(self)
         lines.append("who: who may do what")
@@ -204,7 +204,7 @@ class Talk:
 
     def shown(self, control):
         field = self.thing.fields.get(control.name)
-        return self.readings([field], times=False) if field else f"You can say: {how_to_set(control)}"
+        return self.readings([field], times=False) if field else f"You can say: {words.how_to_set(control)}"
 
     # Setting
 
@@ -247,7 +247,11 @@ class Talk:
         try:
             self.access.demand(thing, self.asker, "chat", f"{control.name} {text[:40]}")
         except StanzaError:
-            return f"You may read me, but not control me.{ask_owner(self.access)}"
+            asker, named = self.asker, self.access.named(thing, "control")
+            if not self.access.is_owner(asker):
+                return f"You may read me, but not control me.{ask_owner(self.access)}"
+            whom = "others" if named.accounts or named.domains else "nobody"
+            return f"The configuration grants control of me to {whom}. You may say: grant {asker.bare} control"
         said = late(self.message)
         if said is not None:
             return (
@@ -265,7 +269,8 @@ class Talk:
         try:
             await self.access.command(thing, {control.name: value}, self.asker, "chat")
         except ControlError as error:
-            return error.text if error.type == "modify" else f"{title} was not changed. {error.text}"
+            wanted = error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
+            return wanted if error.type == "modify" else f"{title} was not changed. {error.text}"
         done = words.value(control, thing.validate(control.name, value))
         return f"{title} is {done} (took {clock() - begun:.1f} s)."
 
@@ -280,7 +285,7 @@ class Talk:
         control = [*sorted(named.accounts), *(f"@{domain}" for domain in sorted(named.domains))]
         lines = [
             f"My followers: {', '.join(followers.followers(thing)) or 'nobody'}",
-            f"May control me: {', '.join(control)}",
+            f"May control me: {', '.join(control) or 'nobody'}",
         ]
         waiting = followers.waiting(thing)
         return "\n".join(lines + ([f"Waiting for approval: {', '.join(waiting)}"] if waiting else []))
@@ -382,17 +387,6 @@ def meant(control, text, reading):
         number = text.removesuffix(control.unit).strip() if control.unit else text
         return number.replace(",", ".") if number.count(",") == 1 and "." not in number else number
     return text
-
-
-def how_to_set(control):
-    if control.type == "boolean":
-        return f"{control.name} on, {control.name} off, {control.name} toggle"
-    if control.options:
-        return f"set {control.name} {'|'.join(control.options)}"
-    unit = f" {control.unit}" if control.unit else ""
-    if control.minimum is not None and control.maximum is not None:
-        return f"set {control.name} {control.maximum} ({control.minimum}–{control.maximum}{unit})"
-    return f"set {control.name} …{unit}"
 
 
 def ask_owner(access):

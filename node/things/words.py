@@ -99,3 +99,15 @@ def example(control: Control) -> str:
         return f"{control.name} on"
     known = next(iter(control.options), None) or control.maximum or control.minimum
     return f"set {control.name} {'3399FF' if control.type == 'color' else '…' if known is None else known}"
+
+
+def how_to_set(control: Control) -> str:
+    """All that one can say to set it."""
+    if control.type == "boolean":
+        return f"{control.name} on, {control.name} off, {control.name} toggle"
+    if control.options:
+        return f"set {control.name} {'|'.join(control.options)}"
+    unit = f" {control.unit}" if control.unit else ""
+    if control.minimum is not None and control.maximum is not None:
+        return f"set {control.name} {control.maximum} ({control.minimum}–{control.maximum}{unit})"
+    return f"set {control.name} …{unit}"

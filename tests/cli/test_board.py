@@ -1,6 +1,7 @@
 """hobnode board: what is known, what one brings, and what is plugged in."""
 
 import os
+import sys
 import tomllib
 
 import pytest
@@ -48,6 +49,17 @@ def test_one_is_shown_with_what_it_brings_and_the_table_to_paste(types):
     assert "reads  light  quantity %" in out
     assert "sets  dimmer  integer 0 to 255" in out
     assert tomllib.loads(out[out.index("[thing") :])["thing"]["arduino-uno"]["board"] == "arduino-uno"
+
+
+@pytest.mark.parametrize(("name", "needs"), [("sdm120", True), ("microbit", True), ("raspberry-pi", False)])
+def test_the_table_has_a_port_where_the_driver_needs_one(types, name, needs):
+    out = types("board", "show", name)[1]
+    assert ("port" in tomllib.loads(out[out.index("[thing") :])["thing"][name]) == needs
+
+
+def test_a_driver_whose_package_is_not_installed_has_its_port_too(types, monkeypatch):
+    monkeypatch.setitem(sys.modules, "node.drivers.modbus", None)
+    assert 'port = "' in types("board", "show", "sdm120")[1]
 
 
 def test_one_that_is_misspelled_is_guessed(types):

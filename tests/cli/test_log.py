@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from node.cli.log import DEBUG_LIMIT, LIMIT, _Lines, escaped
+from node.cli.log import DEBUG_LIMIT, ERROR_LIMIT, LIMIT, _Lines, escaped
 
 
 def line(text, *arguments, level=logging.WARNING, journal=False, **more):
@@ -34,6 +34,12 @@ def test_L12_long_lines_are_cut():
     assert len(escaped("\n" * 5000, LIMIT)) == LIMIT
     assert escaped("x" * LIMIT, LIMIT) == "x" * LIMIT
     assert len(line("x" * 5000, level=logging.DEBUG, journal=True)) == DEBUG_LIMIT + len("<7>")
+
+
+def test_an_error_has_room_for_what_is_to_be_done():
+    advice = "not reloaded, all stays as it is: " + "x" * (ERROR_LIMIT - 34)
+    assert line(advice, level=logging.ERROR, journal=True) == f"<3>{advice}"
+    assert len(line(advice, level=logging.WARNING, journal=True)) == LIMIT + len("<4>")
 
 
 def test_a_bug_shows_where_it_is():

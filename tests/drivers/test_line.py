@@ -203,7 +203,7 @@ def test_a_board_that_speaks_otherwise_is_refused_with_what_it_says(run, hurry, 
     async def talk():
         board = Board(hello)
         driver = Driver(Options(board.port, hello=0.3))
-        with pytest.raises(DriverError, match="does not say hello.* It says .*115200 baud"):
+        with pytest.raises(DriverError, match="does not say hello.* needs 'format'.* It says .*115200 baud"):
             await driver.open(nothing)
         await driver.close()
 

@@ -91,7 +91,8 @@ def test_a_command_is_confirmed_when_the_hardware_has_and_not_before(hub, ann, p
     ("text", "answer"),
     [
         ("fade 5000", "Fade: a whole number from 0 to 4095."),
-        ("lamp maybe", "lamp: true or false."),
+        ("lamp maybe", "lamp: on or off."),
+        ("lamp on for 5 min", "lamp: on or off."),
         ("set mode cold", "mode: one of eco, Hot."),
     ],
 )
@@ -136,6 +137,15 @@ def test_a_follower_without_a_grant_is_told_whom_to_ask(ben, board, caplog):
     assert ask(ben, "lamp on") == ["You may read me, but not control me. Ask ann@hub.local."]
     assert board.written == []
     assert "ben@hub.local/desk may not control it and was refused: chat 'lamp on'" in caplog.text
+
+
+@pytest.mark.parametrize(("control", "whom"), [([], "nobody"), (["ben@hub.local"], "others")])
+def test_an_owner_without_a_grant_is_not_told_to_ask_herself(hub, ann, board, control, whom):
+    hub.need("access").allow(Options(owners=["ann@hub.local"], control=control))
+    (answer,) = ask(ann, "lamp on")
+    assert answer == f"The configuration grants control of me to {whom}. You may say: grant ann@hub.local control"
+    assert board.written == []
+    assert f"May control me: {', '.join(control) or 'nobody'}" in ask(ann, "who")[0]
 
 
 @pytest.mark.parametrize(

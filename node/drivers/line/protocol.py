@@ -180,6 +180,7 @@ class Talking:
                     await asyncio.wait([self._greeted], timeout=ASK_AGAIN)
         except TimeoutError:
             text = f"the board on {self.options.port} does not say hello: is our firmware on it?"
+            text += " One that just prints needs 'format'."
             if self._nonsense:
                 text += f" It says {self._nonsense!r}; is {self.options.baud} baud right?"
             raise DriverError(text) from None

@@ -12,39 +12,71 @@ NAMES = {"m": "min", "h": "h", "d": "days", "w": "weeks"}
 COLUMNS = 24  # of a sparkline: as many as fit a phone's line
 LONGEST = 400 * 86400  # seconds that one can ask for
 BARS = "▁▂▃▄▅▆▇█"
-TIME = r"(?: (?:for |of )?(?:the )?(?:last )?(\d{1,4}) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?))?"
+TIME = (
+    r"(?: (?:for |of )?(?:the )?(?:(?:last )?(\d{1,4}) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)"
+    r"|last (minute|hour|day|week)|(today|yesterday)))?"
+)
 
 
 def setup(hub, history):
     chat = hub.need("chat")
 
-    def answer(talk, name, number, unit):
-        return told(history, talk.thing, name, number or "24", (unit or "h")[0].lower())
+    def answer(talk, name, number, unit, last, day):
+        if day:
+            return told(history, talk.thing, name, day.lower(), *calendar_day(day.lower()))
+        count, letter = int(number or (1 if last else 24)), (unit or last or "h")[0].lower()
+        end = time.time()
+        begin = end - min(max(count, 1) * UNITS[letter], LONGEST)
+        return told(history, talk.thing, name, f"the last {count} {NAMES[letter]}", begin, end)
+
+    def of_the_first(talk, *said):
+        field = first(talk.thing)
+        return field and answer(talk, field.name, *said)
 
     chat.understand(rf"(.+?) history{TIME}", answer, offers)
     chat.understand(rf"history(?: of)? (.+?){TIME}", answer)
+    chat.understand(rf"history{TIME}", of_the_first)
+    chat.understand(r"(.+?) history (.+)", how_to_ask)
+
+
+def how_to_ask(talk, name, said):
+    """When the field is known, and the time is not."""
+    field = named(talk.thing.fields, name)
+    known = field and f"Say for example: {field.name} history 90 min, 24h, today, yesterday."
+    return known and f"I do not know the time “{said[:60]}”. {known}"
+
+
+def first(thing):
+    """The first field that has a history to look at."""
+    return next((each for each in thing.fields.values() if each.type in ("quantity", "integer")), None)
+
+
+def calendar_day(day: str) -> tuple[float, float]:
+    """When it begins and ends here, or has got to: Unix times. `day` is today or yesterday."""
+    now = time.time()
+    year, month, number, *_ = time.localtime(now)
+    midnights = [time.mktime((year, month, number - back, 0, 0, 0, 0, 0, -1)) for back in (1, 0)]
+    return (midnights[1], now) if day == "today" else (midnights[0], midnights[1])
 
 
 def offers(talk):
     """In the help: with a field that has a history."""
-    field = next((each for each in talk.thing.fields.values() if each.type in ("quantity", "integer")), None)
+    field = first(talk.thing)
     return [f"{field.name} history 24h, {field.name} history 7 days"] if field else []
 
 
-def told(history, thing, name, number, unit):
+def told(history, thing, name, period, begin, end):
     """The answer in words; None when there is no such field."""
     field = named(thing.fields, name)
     if field is None:
         return None
-    seconds = min(max(int(number), 1) * UNITS[unit], LONGEST)
-    end = time.time()
-    buckets = history.buckets(thing.jid, field.name, end - seconds, end, COLUMNS)
+    buckets = history.buckets(thing.jid, field.name, begin, end, COLUMNS)
     total = history.summary(buckets)
-    title = f"{words.capital(words.title(field))}, the last {int(number)} {NAMES[unit]}"
+    title = f"{words.capital(words.title(field))}, {period}"
     if total is None:
         return f"{title}: nothing is known."
     line = sparkline([each.point for each in buckets], total)
-    return f"{title}: {spread(field, total)}\n{line}\n{words.clock(end - seconds)} … {words.clock(end)}"
+    return f"{title}: {spread(field, total)}\n{line}\n{words.clock(begin)} … {words.clock(end)}"
 
 
 def spread(field, total: Point) -> str:

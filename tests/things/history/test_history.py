@@ -1,5 +1,6 @@
 """History: what a thing said is kept, thinned, and answered, and a card is not worn out by it."""
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -514,6 +515,9 @@ def test_it_is_told_in_words_with_a_sparkline(said, ben, passes):
         ("history temperature last 7 days", "the last 7 days"),
         ("Temperature history 90 min", "the last 90 min"),
         ("temperature history for the last 2 weeks", "the last 2 weeks"),
+        ("temperature history last hour", "the last 1 h"),
+        ("history", "Temperature, the last 24 h"),
+        ("History 7 days", "Temperature, the last 7 days"),
     ],
 )
 def test_ways_to_ask(history, ben, said, text):
@@ -532,6 +536,22 @@ def test_of_a_lamp_it_is_told_how_long_it_was_on(said, ben, passes):
 def test_where_nothing_is_known_it_says_so(history, ben):
     assert ask(ben, "humidity history") == ["Humidity, the last 24 h: nothing is known."]
     assert "I do not know" in ask(ben, "rain history")[0]
+
+
+def test_what_is_no_time_is_answered_with_how_to_ask(history, ben):
+    advice = "Say for example: temperature history 90 min, 24h, today, yesterday."
+    assert ask(ben, "temperature history 1h30m") == [f"I do not know the time “1h30m”. {advice}"]
+
+
+def test_a_day_is_that_of_the_calendar(history, ben, porch, clock, passes):
+    clock.now = time.mktime((2026, 11, 22, 20, 0, 0, 0, 0, -1))  # of this place
+    porch.report({"temperature": "10.0"})
+    passes(24)
+    porch.report({"temperature": "30.0"})
+    passes(1)
+    today, yesterday = ask(ben, "temperature history today")[0], ask(ben, "history yesterday")[0]
+    assert today.startswith("Temperature, today: 10.0 to 30.0 °C")
+    assert yesterday.startswith("Temperature, yesterday: always 10.0 °C")
 
 
 def test_it_stands_in_the_help(ben):
