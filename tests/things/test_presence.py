@@ -330,3 +330,10 @@ def test_other_presences_are_nothing_to_a_thing(ann, type):
     kind = f" type='{type}'" if type else ""
     heard = ann.says(f"<presence to='porch@hub.local/hw'{kind}/>").heard
     assert not any("from='porch" in each for each in heard)
+
+
+def test_the_greeting_waits_for_the_subscription_and_has_one_id_in_the_archive(person, porch):
+    ann = arrived(person("ann@hub.local/phone"))
+    ann.says("<presence to='porch@hub.local' type='subscribe'/>")
+    (greeting,) = [each for each in ann.heard if "Hello, I am Porch" in each]
+    assert greeting.count("<stanza-id ") == 1

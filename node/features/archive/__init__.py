@@ -112,13 +112,15 @@ class Archive:
 
     def arriving(self, message: Stanza, origin):
         """Guard: gives what is delivered the id that it has in its receiver's archive."""
+        if message.to is not None and self.has_id(message.to.bare, message):
+            return False  # somebody behind us had held it up
         if self._last is None or self._last[0] is not message:
             sender, to = message.sender, message.to
             if sender is None or to is None or not self.is_person(to) or not worth_archiving(message):
                 return False
             if origin is not None and sender.domain == self.hub.host:
                 return False  # that was decided when it was leaving, and it has been changed since
-            if not self.preferences.wants(to.bare, sender) or self.has_id(to.bare, message):
+            if not self.preferences.wants(to.bare, sender):
                 return False
             self.keep(message, None, to.bare)
         assert self._last is not None and message.to is not None
