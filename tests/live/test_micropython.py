@@ -163,7 +163,7 @@ def test_a_board_that_hangs_for_good_is_offline_with_its_reason_and_back_after_a
 
 def test_a_sensor_that_hangs_the_board_is_named_in_presence(home, run):
     async def talk():
-        ann = await Person("ann@home.example/phone", home(light="display.read_light_level()")).logs_in()
+        ann = await Person("ann@home.example/phone", home(light="temperature()")).logs_in()
         ann.send_presence_subscription(DESK)
         await ann.hears(lambda s: is_offline(s) and "the board hangs in light" in s["status"])
         await ann.leaves()
