@@ -9,7 +9,6 @@ from the sensor to the wire: "10.0" is not "10".
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from node.base.jid import Jid
+from node.hub import settings
 
 log = logging.getLogger("hobnode")
 
@@ -31,12 +31,6 @@ LAST_RETRY = 30  # seconds between attempts at the most
 STALE_READS = 3  # intervals without a reading
 STALE_SECONDS = 90  # without a word from a driver that reports by itself; boards say something every few seconds
 WAITING_LIMIT = 5  # commands at once: more than a family presses, and all are answered within the hub's 30 seconds
-TEXT_LIMIT = 1024  # characters of a string value
-
-_INTEGER = re.compile(r"[+-]?\d{1,18}\Z")
-_QUANTITY = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})\Z")
-_COLOR = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?\Z")
-_BOOLEANS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
 class Field(NamedTuple):
@@ -228,9 +222,9 @@ class Thing:
         control = self.controls.get(name)
         if control is None:
             raise ControlError(name, "item-not-found", "modify", f"There is no control {name[:80]!r}.")
-        value = _normal(control, text.strip() if control.type != "string" else text)
+        value = settings.normal(control, text.strip() if control.type != "string" else text)
         if value is None:
-            raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {_wanted(control)}")
+            raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {settings.wanted(control)}")
         return value
 
     def report(self, readings: Mapping[str, str | None]) -> None:
@@ -371,43 +365,3 @@ class Thing:
                 listener(self, names)
             except Exception:
                 log.exception("%s: a face of the thing failed", self.jid.local)
-
-
-def _normal(control: Control, text: str) -> str | None:
-    """The value in its normal form, None when the control cannot have it."""
-    if control.type == "boolean":
-        return _BOOLEANS.get(text)
-    if control.type == "enum":
-        return text if text in control.options else None
-    if control.type == "color":
-        return text.upper() if _COLOR.match(text) else None
-    if control.type == "string":
-        return text if len(text) <= TEXT_LIMIT else None
-    if not (_INTEGER if control.type == "integer" else _QUANTITY).match(text):
-        return None
-    number = Decimal(text)
-    low = control.minimum is not None and number < control.minimum
-    high = control.maximum is not None and number > control.maximum
-    if low or high:
-        return None
-    return str(int(text)) if control.type == "integer" else text
-
-
-def _wanted(control: Control) -> str:
-    """What the control can have, in words."""
-    if control.type == "boolean":
-        return "true or false."
-    if control.type == "enum":
-        return f"one of {', '.join(control.options)}."
-    if control.type == "color":
-        return "a colour as RRGGBB."
-    if control.type == "string":
-        return f"a text of at most {TEXT_LIMIT} characters."
-    what = "a whole number" if control.type == "integer" else "a number"
-    if control.minimum is not None and control.maximum is not None:
-        return f"{what} from {control.minimum} to {control.maximum}."
-    if control.minimum is not None:
-        return f"{what}, {control.minimum} or more."
-    if control.maximum is not None:
-        return f"{what}, {control.maximum} or less."
-    return f"{what}."

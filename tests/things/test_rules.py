@@ -10,7 +10,8 @@ from node.base.errors import StanzaError
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.config import ConfigError, load
-from node.hub.thing import TEXT_LIMIT, Thing
+from node.hub.settings import TEXT_LIMIT
+from node.hub.thing import Thing
 from node.things import rules as file
 from node.things.rules import Rule
 from node.things.rules.far import AGAIN, SOON

@@ -13,7 +13,8 @@ from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.jid import Jid
 from node.base.stanza import Stanza
-from node.hub.thing import RESOURCE, TEXT_LIMIT
+from node.hub.settings import TEXT_LIMIT
+from node.hub.thing import RESOURCE
 from node.things.dialects import FAMILIES
 
 log = logging.getLogger("hobnode")

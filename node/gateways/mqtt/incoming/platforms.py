@@ -68,9 +68,14 @@ def _siren(made: Made) -> None:
     template = config.text("command_template", longest=10_000)
     if template:
         whole = Template(template)
-        payload: Callable[[str], str] = lambda value: whole.render(value=value, state=value)  # noqa: E731
+
+        def payload(value: str) -> str:
+            return whole.render(value=value, state=value)
     else:
-        payload = lambda value: json.dumps({"state": value})  # noqa: E731
+
+        def payload(value: str) -> str:
+            return json.dumps({"state": value})
+
     on_off(made, "state_topic", "state_value_template", "command_topic", payload)
 
 
