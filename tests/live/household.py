@@ -31,7 +31,7 @@ class Member(Device):
         self.keeps_up = keeps_up
         self.wrote = 0
         self.known: dict[str, list[str]] = {}  # letter → archive ids
-        self.fresh: dict[str, tuple[int, int]] = {}  # letters that are not settled → session and life they came in
+        self.fresh: dict[str, tuple[int, int]] = {}  # archive ids that are not settled → session and life they came in
         self.checked = 0  # so much of the archive has been compared with what is known
         self.session = 0
         self.caught_up = False
@@ -90,7 +90,7 @@ class Member(Device):
             letter = self.book.judge(self.bare, heard)
             if letter.id not in self.known:
                 self.book.counts["from the archive"] += 1
-                self.fresh[letter.id] = -1, -1
+                self.fresh[heard.archive_id] = -1, -1
             self._knows(letter, heard)
         if found:
             self.anchor = found[-1].archive_id
@@ -127,14 +127,14 @@ class Member(Device):
             same = "same" if heard.archive_id in self.known[letter.id] else "new"
             self.book.counts[f"came again, {self._why_again(letter, heard)}, {same} id"] += 1
         self._knows(letter, heard)
-        self.fresh[letter.id] = self.session, self.book.life
+        self.fresh[heard.archive_id] = self.session, self.book.life
         if self.caught_up:
             self.anchor = heard.archive_id
 
     def _why_again(self, letter: Letter, heard: Heard) -> str:
         """What excuses that it came again: nobody could know that it had come."""
-        if letter.id in self.fresh:
-            session, life = self.fresh[letter.id]
+        if heard.archive_id in self.fresh:
+            session, life = self.fresh[heard.archive_id]
             if session != self.session:
                 return "not acked"
             if heard.stamp and life != self.book.life:
@@ -281,11 +281,11 @@ class Household:
                 member.writes(chance.choice(addressees), chance.choice((10, 100, 400, 3000)))
             if chance.random() < 0.3:
                 member.requests()
-            await asyncio.sleep(chance.random() * 0.02)
+            await asyncio.sleep(chance.random() * 0.02)  # it is people who write
             if chance.random() < 0.03:
                 member.drops()
                 await member.ended()
-                await asyncio.sleep(chance.random() * 0.02)
+                await asyncio.sleep(chance.random() * 0.02)  # without a line for a while
                 await member.comes(resume=chance.random() < 0.7)
                 await member.catches_up()
             if not member.connected:
@@ -294,13 +294,13 @@ class Household:
     async def _comes_and_goes(self, chance: random.Random) -> None:
         """Carol reads for a while, and leaves; when she comes back her line may break over what has waited for her."""
         while True:
-            await asyncio.sleep(chance.random() * 0.1)
+            await asyncio.sleep(chance.random() * 0.1)  # she reads
             if not await self.old.leaves():
                 raise Cut("the node is gone")
             self.book.gone.add(self.old.bare)
             if chance.random() < 0.3:
                 return
-            await asyncio.sleep(chance.random() * 0.1)
+            await asyncio.sleep(chance.random() * 0.1)  # she is away
             self.book.comes(self.old.bare)
             await self._comes_at_last(self.old, chance)
 
@@ -324,7 +324,7 @@ class Household:
             except Cut:  # its own line, or all of them
                 if self.dead:
                     raise
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # until it is mended: `_writes` is at it
             else:
                 self.confirmed = mine
 
