@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from node.base.path import Path
 from node.gateways.mqtt import incoming, out
-from node.gateways.mqtt.client import Client
+from node.gateways.mqtt.client import OFFLINE, Client
 from node.gateways.mqtt.incoming.topics import Topic, check
 from node.gateways.mqtt.names import level
 
@@ -32,6 +32,7 @@ class Options:
     announce: str = "homeassistant"  # our things for Home Assistant, below this; "" is off
     discovery: str = "homeassistant"  # others' things that are announced for Home Assistant; "" is off
     homie: str = "homie"  # devices by the Homie convention; "" is off
+    neighbours: bool = False  # things that another hobnode announces: by federation they are contacts anyway
     topics: dict[str, Topic] = field(default_factory=dict)  # things that nobody announces
 
     def __post_init__(self):
@@ -50,14 +51,79 @@ class Options:
         self.port = self.port or (TLS_PORT if self.tls else PORT)
 
 
+NOTHING = Options(publish=False, discovery="", homie="")  # of which the file says nothing
+
+# Options that take another connection when they change, those by which what we have told is found no more, and those by
+# which other things are found.
+CONNECTION = (
+    "broker",
+    "port",
+    "user",
+    "password",
+    "tls",
+    "ca",
+    "client_id",
+    "keepalive",
+    "topic",
+    "publish",
+    "announce",
+)
+TOLD = ("topic", "publish", "announce")
+HEARD = ("broker", "port", "topic", "discovery", "homie", "neighbours")
+
+
 def setup(hub, options):
-    node = level(hub.host.replace(".", "_"))
-    status = f"{options.topic}/{node}/status"
-    client = Client(hub.loop, options, status, options.client_id or f"hobnode-{node}")
-    hub.provide("mqtt", client)
-    if options.publish:
-        out.setup(hub, client, options, node)
-    if options.discovery or options.homie or options.topics:
-        incoming.setup(hub, client, options)
-    hub.on("started", client.start)
-    hub.on("stopping", lambda: hub.spawn(client.leave(), "mqtt says goodbye"))
+    gateway = Gateway(hub, options)
+    hub.provide("gateway.mqtt", gateway)
+    hub.on("started", gateway.client.start)
+    return gateway
+
+
+async def reload(hub, options):
+    """The file says something else of us; None: nothing. The node serves."""
+    try:
+        gateway = hub.need("gateway.mqtt")
+    except KeyError:
+        gateway = setup(hub, options)
+        gateway.incoming.begin()
+        gateway.client.start()
+    else:
+        await gateway.exchange(options or NOTHING)
+
+
+class Gateway:
+    """The broker, what we tell there, and what we hear."""
+
+    def __init__(self, hub, options):
+        self.options = options
+        self.node = level(hub.host.replace(".", "_"))
+        self.client = Client(hub.loop, *self.address(options))
+        self.things = out.setup(hub, self.client, options, self.node)
+        self.incoming = incoming.setup(hub, self.client, options)
+        hub.on("stopping", lambda: hub.spawn(self.client.leave(), "mqtt says goodbye"))
+
+    def address(self, options):
+        """What Client has to know: how the broker is reached, the topic of our status, and our name there."""
+        return options, f"{options.topic}/{self.node}/status", options.client_id or f"hobnode-{self.node}"
+
+    async def exchange(self, options):
+        """Does as these options say. Things stay what they are: they are gone for as long as we are not connected."""
+        old, self.options = self.options, options
+
+        def differs(names):
+            return (
+                NOTHING is old
+                or NOTHING is options
+                or any(getattr(options, each) != getattr(old, each) for each in names)
+            )
+
+        withdrawn, anew = differs(TOLD), differs(CONNECTION)
+        if withdrawn:
+            self.things.withdraw()
+        if anew:
+            await self.client.leave("" if withdrawn else OFFLINE)
+            self.client.turn(*self.address(options))
+        self.things.change(options)
+        await self.incoming.change(options, anew=differs(HEARD))
+        if anew and options is not NOTHING:
+            self.client.start()

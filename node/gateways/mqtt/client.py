@@ -24,6 +24,7 @@ FIRST_RETRY = 2.0  # seconds; a broker that is started again needs one
 LAST_RETRY = 60.0  # seconds between attempts at the most
 STEADY = 30  # seconds connected after which a loss is a new one
 LEAVE_DEADLINE = 1.5  # seconds for the last words; the hub waits two
+CONFIRM_DEADLINE = 30.0  # seconds until a broker has confirmed what was sent; one that swaps takes some
 COMPLAINTS = 100  # of one connection; who has more to complain of has been heard
 NOBODY = 0x10  # MQTT 5 §3.4.2.1: no matching subscribers
 
@@ -35,11 +36,8 @@ class Client:
     the client id: two with the same take the place of each other."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: "Options", status: str, name: str):
-        self.status = status
         self._loop = loop
-        self._options = options
-        self._name = name
-        self._where = f"{options.broker}:{options.port}"
+        self.turn(options, status, name)
         self._line: Line | None = None  # while we are connected
         self._outbox = Outbox()
         self._flying: dict[int, Letter] = {}  # by id
@@ -48,11 +46,13 @@ class Client:
         self._numbers: dict[str, int] = {}  # of the filters: a broker says for which of them it sends something,
         self._numbered: dict[int, list[Listener]] = {}  # and sends it once for each
         self._last = 0
-        self._matcher = MQTTMatcher()
+        self._wild = MQTTMatcher()  # filters that fit more than one topic
         self._watchers: list[Callable[[bool], None]] = []
         self._told: set[str] = set()  # complaints of this connection
-        self._said = "not tried yet"  # why we are not connected
         self._keeper: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.TimerHandle | None = None  # while something is not confirmed
+        self._heard = 0.0  # when something was, on the loop's clock
+        self._empty: asyncio.Future[None] | None = None  # done when all has been said
         self._leaving = False
 
     @property
@@ -60,17 +60,30 @@ class Client:
         """Whether we are connected."""
         return self._line is not None
 
+    def turn(self, options: "Options", status: str, name: str) -> None:
+        """Turns to a broker; before the start, or when we have left another."""
+        self.status = status
+        self._options = options
+        self._name = name
+        self._where = f"{options.broker}:{options.port}"
+        self._said = "not tried yet"  # why we are not connected
+
     def start(self) -> None:
         """Begins to look after the connection."""
+        self._leaving = False
         self._keeper = self._loop.create_task(self._keep(), name="mqtt")
 
-    async def leave(self) -> None:
-        """Says goodbye to the broker and ends."""
+    async def leave(self, farewell: str = OFFLINE) -> None:
+        """Says goodbye to the broker and ends. `farewell` is what is left at our status; with "" all that was said
+        before is on its way, too, and nothing is left."""
         self._leaving = True
         try:
             async with asyncio.timeout(LEAVE_DEADLINE):
+                if self._line and not farewell and (self._flying or len(self._outbox)):
+                    self._empty = self._loop.create_future()
+                    await self._empty
                 if self._line:
-                    await self.deliver(self.status, OFFLINE, retain=True, timeout=LEAVE_DEADLINE)
+                    await self.deliver(self.status, farewell, retain=True, timeout=LEAVE_DEADLINE)
                     self._line.leave()
                     await asyncio.wait([self._line.lost])
         except (DriverError, TimeoutError):
@@ -78,6 +91,8 @@ class Client:
         if self._keeper:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+            self._keeper = None
+        self._outbox = Outbox()  # what waits was meant for that broker
 
     # What others use
 
@@ -88,7 +103,9 @@ class Client:
         if filter not in self._filters:
             self._last = number = self._last + 1
             self._numbers[filter] = number
-            self._filters[filter] = self._matcher[filter] = self._numbered[number] = []
+            self._filters[filter] = self._numbered[number] = []
+            if _is_wild(filter):
+                self._wild[filter] = self._filters[filter]
         self._filters[filter].append(listener)
         self._ask(filter)
 
@@ -98,7 +115,9 @@ class Client:
         if listener in listeners:
             listeners.remove(listener)
         if not listeners and self._filters.pop(filter, None) is not None:
-            del self._matcher[filter], self._numbered[self._numbers.pop(filter)]
+            del self._numbered[self._numbers.pop(filter)]
+            if _is_wild(filter):
+                del self._wild[filter]
             if self._line:
                 self._line.unsubscribe(filter)
 
@@ -152,6 +171,9 @@ class Client:
                 reason = await line.lost
             except OSError as error:
                 reason = str(error)
+            except Exception as error:  # else nobody would look after the connection any more
+                log.exception("mqtt: the connection failed")
+                reason = f"{type(error).__name__}: {error}"
             finally:
                 line.close()
                 self._end()
@@ -179,6 +201,11 @@ class Client:
         self._line = None
         self._asked.clear()
         self._told.clear()
+        if self._watchdog:
+            self._watchdog.cancel()
+            self._watchdog = None
+        if self._empty and not self._empty.done():
+            self._empty.set_result(None)
         flying, self._flying = list(self._flying.values()), {}
         for letter in (*self._outbox.forget(), *flying):
             if letter.told:
@@ -198,8 +225,11 @@ class Client:
 
     def heard(self, topic: str, payload: bytes, retained: bool, numbers: list[int]) -> None:
         """Somebody says something."""
-        found = (self._numbered.get(number, ()) for number in numbers) if numbers else self._matcher.iter_match(topic)
-        for listeners in list(found):
+        if numbers:
+            found = [self._numbered.get(number, []) for number in numbers]
+        else:
+            found = [self._filters.get(topic, []), *self._wild.iter_match(topic)]
+        for listeners in found:
             for listener in tuple(listeners):
                 try:
                     listener(topic, payload, retained)
@@ -217,7 +247,10 @@ class Client:
                 fail(letter.told, f"nobody on the MQTT broker listens to {letter.topic}")
             elif letter.told and not letter.told.done():
                 letter.told.set_result(None)
+        self._heard = self._loop.time()
         self._pump()
+        if self._empty and not self._flying and not self._empty.done():
+            self._empty.set_result(None)
 
     def granted(self, id: int, reason: ReasonCode) -> None:
         """The broker lets us hear something, or does not."""
@@ -249,7 +282,20 @@ class Client:
             if id is None:
                 self._outbox.put_back(letter)
                 return
+            if not self._flying:
+                self._heard = self._loop.time()
             self._flying[id] = letter
+        if self._flying and not self._watchdog:
+            self._watchdog = self._loop.call_later(CONFIRM_DEADLINE, self._look)
+
+    def _look(self) -> None:
+        """A broker may answer to pings and confirm nothing: what is on its way would fill the window for ever."""
+        self._watchdog = None
+        due = self._heard + CONFIRM_DEADLINE
+        if self._line and self._flying and due <= self._loop.time():
+            self._line.give_up(f"it has not confirmed anything for {CONFIRM_DEADLINE:g} s")
+        elif self._flying:
+            self._watchdog = self._loop.call_at(due, self._look)
 
     def _once(self, text: str, error: Exception | None = None, about: str = "") -> None:
         """A complaint that a connection makes once: what is wrong with a message is wrong with the next thousand."""
@@ -263,6 +309,10 @@ def fail(told: asyncio.Future[None] | None, text: str) -> None:
     """Tells whoever waits for it that it has failed."""
     if told and not told.done():
         told.set_exception(DriverError(text))
+
+
+def _is_wild(filter: str) -> bool:
+    return "+" in filter or "#" in filter
 
 
 def _bytes(payload: str | bytes) -> bytes:

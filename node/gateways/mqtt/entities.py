@@ -6,14 +6,16 @@ are those that it accepts together (components/sensor/const.py).
 
 import json
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from node import __version__
+from node.base import stamp
 from node.gateways.mqtt.names import level
 from node.hub.thing import Control, Field, Thing
 
-TEXT_LIMIT = 255  # characters of a text entity, at the most
+TEXT_LIMIT = 255  # characters of a state, at the most
 FAR = 10**18  # where a number has no limit of its own: Home Assistant's would be 1 to 100
 CLASSES = {  # of a sensor, by its unit
     **dict.fromkeys(("°C", "°F", "K"), "temperature"),
@@ -55,7 +57,9 @@ TRUTHS = {  # of a binary sensor, by a part of its name or of its alarm
 }
 LIGHTS = ("lamp", "light", "led", "bulb")
 NUMBERS = ("quantity", "integer")
+MOMENTS = ("dateTime", "date")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?\Z")  # as JSON writes one
+_ZONE = re.compile(r"(Z|[+-]\d\d:\d\d)\Z")
 
 
 def device(thing: Thing, ids: str, root: str, status: str, commands: bool = True) -> dict[str, Any]:
@@ -71,12 +75,13 @@ def device(thing: Thing, ids: str, root: str, status: str, commands: bool = True
     controls = thing.controls if commands else {}
     entities = {name: _sensor(field) for name, field in thing.fields.items() if name not in controls}
     for name, control in controls.items():
-        entities[name] = _actuator(control) | {"cmd_t": f"{root}/{level(name)}/set"}
+        unit = control.unit or (thing.fields[name].unit if name in thing.fields else "")
+        entities[name] = _actuator(control, unit) | {"cmd_t": f"{root}/{level(name)}/set"}
     for name, entity in entities.items():
         entity |= {"uniq_id": f"{ids}_{level(name)}", "name": _title(controls.get(name) or thing.fields[name])}
         if name in thing.fields:  # else Home Assistant can but assume what it has set
             template = "stat_val_tpl" if entity["p"] == "light" else "val_tpl"
-            entity |= {"stat_t": f"{root}/state", template: f"{{{{ value_json[{json.dumps(name)}] }}}}"}
+            entity |= {"stat_t": f"{root}/state", template: _template(thing.fields[name], entity)}
     return {
         "dev": told,
         "o": {"name": "hobnode", "sw": __version__},
@@ -106,6 +111,8 @@ def value(control: Control, payload: str) -> str:
 def _json(field: Field, text: str) -> str:
     if field.type == "boolean":
         return '"ON"' if text == "true" else '"OFF"'
+    if field.type in MOMENTS:
+        return json.dumps(_moment(field.type, text))
     if field.type in NUMBERS:
         if _NUMBER.match(text):
             return text
@@ -114,6 +121,32 @@ def _json(field: Field, text: str) -> str:
         if _NUMBER.match(text):
             return text
     return json.dumps(text, ensure_ascii=False)
+
+
+def _moment(type: str, text: str) -> str | None:
+    """A date, or a time with its zone; None when it is none, which Home Assistant would call an error."""
+    try:
+        if type == "date":
+            return date.fromisoformat(text).isoformat()
+        zoned = text if _ZONE.search(text) else f"{text}Z"  # XEP-0323 leaves it out, too, and means UTC
+        stamp.parse(zoned)
+    except ValueError:
+        return None
+    return zoned
+
+
+def _template(field: Field, entity: dict[str, Any]) -> str:
+    """Where the value stands in the state; None in its place where Home Assistant would complain of it each time."""
+    value = f"value_json[{json.dumps(field.name)}]"
+    if entity["p"] == "text":  # which None cannot be shown in
+        return f'{{{{ "" if {value} is none else ({value} | string)[:{entity["max"]}] }}}}'
+    if entity["p"] == "select":
+        return f"{{{{ {value} if {value} in {json.dumps(entity['ops'], ensure_ascii=False)} else None }}}}"
+    if entity["p"] == "number":
+        return f"{{{{ {value} if {value} is number and {entity['min']} <= {value} <= {entity['max']} else None }}}}"
+    if entity["p"] == "sensor" and field.type not in (*NUMBERS, *MOMENTS):
+        return f"{{{{ ({value} | string)[:{TEXT_LIMIT}] }}}}"
+    return f"{{{{ {value} }}}}"
 
 
 def _title(item: Field | Control) -> str:
@@ -136,15 +169,15 @@ def _sensor(field: Field) -> dict[str, Any]:
         entity |= {"unit_of_meas": field.unit} if field.unit else {}
         if field.category != "identity":
             entity["stat_cla"] = "total_increasing" if kind == "energy" else "measurement"
-    elif field.type in ("dateTime", "date"):
+    elif field.type in MOMENTS:
         entity["dev_cla"] = "timestamp" if field.type == "dateTime" else "date"
     if field.category == "identity" or (field.category == "status" and not (field.shown or field.alarm)):
         entity["ent_cat"] = "diagnostic"
     return entity
 
 
-def _actuator(control: Control) -> dict[str, Any]:
-    """The entity of what can be set."""
+def _actuator(control: Control, unit: str) -> dict[str, Any]:
+    """The entity of what can be set, in this unit."""
     if control.type == "boolean":
         return {"p": "light" if _found(LIGHTS, control.name.lower()) else "switch"}
     if control.type == "enum":
@@ -156,10 +189,10 @@ def _actuator(control: Control) -> dict[str, Any]:
             "min": _plain(control.minimum, -FAR),
             "max": _plain(control.maximum, FAR),
             "step": 1 if control.type == "integer" else 0.1,
-            **({"unit_of_meas": control.unit} if control.unit else {}),
+            **({"unit_of_meas": unit} if unit else {}),
         }
     if control.type == "color":
-        return {"p": "text", "max": 8, "ptrn": "[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?"}
+        return {"p": "text", "max": 8, "ptrn": "([0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?)?"}  # nothing, until one is told
     return {"p": "text", "max": TEXT_LIMIT}
 
 

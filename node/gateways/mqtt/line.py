@@ -99,6 +99,11 @@ class Line:
         assert self._paho
         self._paho.disconnect()
 
+    def give_up(self, reason: str) -> None:
+        """It is of no use any more."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
     def close(self) -> None:
         """Ends it without a word: the broker tells our last will."""
         client, self._paho = self._paho, None
@@ -202,7 +207,12 @@ class Line:
         now = self._loop.time()
         if now >= self._until:
             self._until, self._spent = now + WINDOW, 0.0
-        self._paho.loop_read()
+        try:
+            self._paho.loop_read()
+        except Exception as error:  # paho trusts a broker; what it makes of nonsense is no matter of ours
+            self.give_up(f"it does not speak MQTT: {type(error).__name__} {error}"[:200])
+            self._loop.remove_reader(self._sock)
+            return
         self._spent += self._loop.time() - now
         if self._sock is None:
             return

@@ -16,7 +16,7 @@ from asyncio import TimerHandle
 from fnmatch import fnmatchcase
 
 from node.gateways.mqtt import entities
-from node.gateways.mqtt.client import OFFLINE, ONLINE
+from node.gateways.mqtt.client import OFFLINE, ONLINE, Listener
 from node.gateways.mqtt.names import level
 from node.hub.quota import Quota
 from node.hub.thing import ControlError, Thing
@@ -30,7 +30,7 @@ COMMANDS, COMMANDS_IN = 30, 10.0  # of one thing within so many seconds: a slide
 
 
 def setup(hub, client, options, node):
-    Things(hub, client, options, node)
+    return Things(hub, client, options, node)
 
 
 class Face:
@@ -55,30 +55,73 @@ class Things:
         self.client = client
         self.options = options
         self.audit = hub.need("audit")
-        self.root = f"{options.topic}/{node}"
+        self.node = node
         self.ids = f"hobnode_{node}"
         self.faces: dict[str, Face] = {}  # by the level of their topics
         self.quota = Quota(COMMANDS, COMMANDS_IN)
+        self.filters: list[tuple[str, Listener]] = []  # what we listen to
         hub.on("thing", self.appeared)
         hub.on("thing gone", self.disappeared)
         client.on_change(self.connected)
-        client.subscribe(f"{self.root}/#", self.heard)
-        if options.announce:
-            client.subscribe(self.config_topic("+"), self.found)
-            client.subscribe(f"{options.announce}/status", self.born)
+        self.listen()
+        for thing in hub.things.values():
+            self.appeared(thing)
+
+    @property
+    def root(self) -> str:
+        return f"{self.options.topic}/{self.node}"
+
+    def listen(self):
+        options = self.options
+        if options.publish:
+            self.filters.append((f"{self.root}/#", self.heard))
+        if options.publish and options.announce:
+            self.filters += [(self.config_topic("+"), self.found), (f"{options.announce}/status", self.born)]
+        for filter, listener in self.filters:
+            self.client.subscribe(filter, listener)
+
+    def withdraw(self):
+        """Takes away all that we have told."""
+        for name in list(self.faces):
+            self.drop(self.faces[name])
+            self.forget(name)
+
+    def change(self, options):
+        """Does as these options say."""
+        for filter, listener in self.filters:
+            self.client.unsubscribe(filter, listener)
+        self.filters.clear()
+        self.options = options
+        self.listen()
+        for face in list(self.faces.values()):
+            if not self.is_told(face.thing):
+                self.disappeared(face.thing)
+        for thing in self.hub.things.values():
+            if level(thing.jid.local) not in self.faces:
+                self.take(thing)
+            elif self.client.online:
+                self.announce(self.faces[level(thing.jid.local)])
 
     def config_topic(self, name: str) -> str:
         return f"{self.options.announce}/device/{self.ids}/{name}/config"
 
     # Things come and go
 
+    def is_told(self, thing):
+        """What came in by MQTT is there already."""
+        chosen = any(fnmatchcase(thing.jid.local, each) for each in self.options.things)
+        return self.options.publish and chosen and thing.kind != "mqtt"
+
     def appeared(self, thing):
-        local = thing.jid.local
-        if thing.kind == "mqtt" or not any(fnmatchcase(local, each) for each in self.options.things):
-            return  # what came in by MQTT is there already
-        name = level(local)
+        if thing.kind != "mqtt":
+            thing.on_change(self.changed)
+            self.take(thing)
+
+    def take(self, thing):
+        if not self.is_told(thing):
+            return
+        name = level(thing.jid.local)
         self.faces[name] = face = Face(thing, name, f"{self.root}/{name}")
-        thing.on_change(lambda thing, names: self.changed(face, names))
         if self.client.online:
             self.announce(face)
 
@@ -86,12 +129,15 @@ class Things:
         face = next((face for face in self.faces.values() if face.thing is thing), None)
         if face is None:
             return
-        del self.faces[face.name]
-        if face.timer:
-            face.timer.cancel()
+        self.drop(face)
         if self.client.online:
             self.client.publish(f"{face.root}/status", OFFLINE, retain=True)
             self.hub.loop.call_later(GRACE, self.forget, face.name)
+
+    def drop(self, face):
+        del self.faces[face.name]
+        if face.timer:
+            face.timer.cancel()
 
     def forget(self, name):
         """Takes away what the broker keeps of a thing that is no more. (Without a connection: when there is one.)"""
@@ -114,8 +160,9 @@ class Things:
         face.config = face.status = face.state = ""
         self.tell_thing(face)
 
-    def changed(self, face, names):
-        if not self.client.online:
+    def changed(self, thing, names):
+        face = self.faces.get(level(thing.jid.local)) if self.client.online else None
+        if face is None:
             return
         if not names:
             self.tell_thing(face)
@@ -139,10 +186,15 @@ class Things:
         ids = f"{self.ids}_{face.name}"
         told = entities.device(face.thing, ids, face.root, self.client.status, self.options.control)
         components = told["cmps"]
+        now = {key: each["p"] for key, each in components.items()}
         # An entity that is not told of any more stays, unless one says that it has gone: by its platform alone.
-        gone = {key: {"p": platform} for key, platform in face.platforms.items() if key not in components}
-        face.platforms |= {key: each["p"] for key, each in components.items()}
-        components |= gone
+        gone = {key: {"p": platform} for key, platform in face.platforms.items() if now.get(key) != platform}
+        face.platforms |= now
+        if not gone.keys().isdisjoint(now):  # a lamp that may only be looked at is another entity of the same key
+            self.publish_config(face, told | {"cmps": components | gone})
+        self.publish_config(face, told | {"cmps": components | gone | components})
+
+    def publish_config(self, face, told):
         text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
         if text != face.config:
             face.config = text
@@ -185,7 +237,7 @@ class Things:
         try:
             components = json.loads(payload)["cmps"]
             face.platforms |= {key: each["p"] for key, each in components.items() if len(each) > 1}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return  # not ours, and overwritten soon
         if face.config:
             self.tell_config(face)

@@ -41,8 +41,11 @@ def connected(unconnected, run):
 
 async def reaches(client, online):
     """Waits until the client is connected, or is no more."""
+    news = asyncio.Event()
+    client.on_change(lambda online: news.set())
     while client.online != online:
-        await asyncio.sleep(0.001)
+        news.clear()
+        await news.wait()
 
 
 @pytest.fixture

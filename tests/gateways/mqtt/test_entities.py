@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 
 import pytest
+from jinja2 import Template
 
 from node.gateways.mqtt import entities
 from node.hub.thing import Control, Field
@@ -115,9 +116,17 @@ def test_a_control_is_what_can_set_it(told, control, expected):
     assert entity["uniq_id"] == f"{ID}_{control.name}"
 
 
+def test_what_is_set_is_set_in_the_unit_in_which_it_is_read(told):
+    assert told(Field("target", unit="°C"), Control("target", "quantity"))["target"]["unit_of_meas"] == "°C"
+    assert told(Field("target", unit="°C"), Control("target", "quantity", unit="K"))["target"]["unit_of_meas"] == "K"
+    assert "unit_of_meas" not in told(Control("target", "quantity"))["target"]
+
+
 def test_a_colour_is_a_text_of_its_pattern(told):
     entity = told(Control("color", "color"))["color"]
     assert re.fullmatch(entity["ptrn"], "3399FF")
+    assert re.fullmatch(entity["ptrn"], ""), "none yet"
+    assert not re.fullmatch(entity["ptrn"], "red")
 
 
 def test_a_control_that_tells_nothing_back_is_assumed(told):
@@ -134,16 +143,64 @@ def test_a_template_finds_any_name(told):
     assert entity["val_tpl"] == '{{ value_json["inside \\"warm\\" \\u00fc"] }}'
 
 
+@pytest.mark.parametrize(
+    ("control", "good", "odd", "nothing"),
+    [
+        (Control("mode", "enum", options=("eco", "höt 😀")), ["eco", "höt 😀"], ["hot", None], "None"),
+        (Control("fade", "integer", minimum=Decimal(0), maximum=Decimal(9)), [0, 9], [-1, 10, "x", None], "None"),
+        (Control("offset", "quantity", minimum=Decimal("-1.5")), [-1.5, 99.25], [-1.75, None], "None"),
+        (Control("note", "string"), ["", "x" * 255], [None], ""),
+        (Control("color", "color"), ["ff8800"], [None], ""),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_cannot_be_shown_in_a_control_is_nothing(told, control, good, odd, nothing):
+    field = Field(control.name, {"enum": "string", "color": "string"}.get(control.type, control.type))
+    template = Template(told(field, control)[control.name]["val_tpl"])
+    shown = [template.render(value_json={control.name: value}) for value in (*good, *odd)]
+    assert shown == [*map(str, good), *[nothing] * len(odd)]
+
+
+@pytest.mark.parametrize("declared", [[Field("note", "string")], [Field("note", "string"), Control("note", "string")]])
+def test_words_are_cut_to_what_a_state_can_be(told, declared):
+    template = Template(told(*declared)["note"]["val_tpl"])
+    assert template.render(value_json={"note": "x" * 1024}) == "x" * 255
+
+
+@pytest.mark.parametrize(
+    ("type", "text", "expected"),
+    [
+        ("dateTime", "2026-11-22T14:02:11.5+01:00", "2026-11-22T14:02:11.5+01:00"),
+        ("dateTime", "2026-11-22T14:02:11", "2026-11-22T14:02:11Z"),
+        ("dateTime", "2026-11-22", None),
+        ("date", "2026-11-22", "2026-11-22"),
+        ("date", "tomorrow", None),
+        ("date", "2026-13-01", None),
+    ],
+)
+def test_a_moment_is_told_with_its_zone_or_not_at_all(porch, type, text, expected):
+    porch.fields = {"when": Field("when", type)}
+    porch.report({"when": text})
+    assert json.loads(entities.state(porch))["when"] == expected
+
+
 def test_the_state_has_the_texts_of_the_sensor(porch):
-    porch.fields |= {name: Field(name) for name in ("plus", "bare", "none", "odd")}
+    porch.fields = porch.fields | {name: Field(name) for name in ("plus", "bare", "none", "odd")}
     porch.report({"lamp": "true", "plus": "+1.50", "bare": ".5", "odd": "nan"})
     text = entities.state(porch)
     assert '"temperature": 21.40,' in text
     state = json.loads(text, parse_float=str, parse_int=str)
     assert state == {
-        "temperature": "21.40", "humidity": "48", "lamp": "ON", "water": None, "serial": "A1",
-        "plus": "1.50", "bare": "0.5", "none": None, "odd": "nan",
-    }  # fmt: skip
+        "temperature": "21.40",
+        "humidity": "48",
+        "lamp": "ON",
+        "water": None,
+        "serial": "A1",
+        "plus": "1.50",
+        "bare": "0.5",
+        "none": None,
+        "odd": "nan",
+    }
 
 
 @pytest.mark.parametrize(("payload", "expected"), [("ON", "true"), ("off", "false"), ("True", "true"), ("1", "1")])

@@ -188,9 +188,10 @@ def test_commands_for_nothing_are_nothing(told, hub, board):
     assert board.written == []
 
 
-def test_who_commands_without_end_is_refused(told, porch, hub, board, run):
+def test_who_commands_without_end_is_refused(told, porch, hub, board, run, later):
     for _ in range(out.COMMANDS + 5):
         commands(hub, told, f"{ROOT}/porch/lamp/set", "ON")
+        later(0.001)
     assert len(board.written) == out.COMMANDS
     assert "more than 30 commands" in audit(hub, run, porch)[-1][3]
 
@@ -236,6 +237,11 @@ def test_an_entity_that_is_no_more_is_said_to_be_gone(told, porch, board):
     assert json.loads(config)["cmps"]["humidity"] == {"p": "sensor"}
 
 
+def test_tables_in_tables_in_the_place_of_an_announcement_are_passed_over(told):
+    told.says(PORCH, "[" * 100_000, retained=True)
+    assert told.told == []
+
+
 def test_an_entity_of_an_earlier_life_is_said_to_be_gone_and_one_that_was_gone_then_is_not(told, porch):
     before = {"cmps": {"old": {"p": "sensor", "uniq_id": "x"}, "older": {"p": "switch"}}}
     told.says(PORCH, json.dumps(before), retained=True)
@@ -244,6 +250,17 @@ def test_an_entity_of_an_earlier_life_is_said_to_be_gone_and_one_that_was_gone_t
     assert components["old"] == {"p": "sensor"}
     assert "older" not in components
     assert "temperature" in components
+
+
+def test_an_entity_that_has_become_another_is_taken_away_before(told, porch):
+    before = {"cmps": {"lamp": {"p": "binary_sensor", "uniq_id": "x"}}}
+    told.says(PORCH, json.dumps(before), retained=True)
+    (_, gone), (_, config) = told.told
+    assert json.loads(gone)["cmps"]["lamp"] == {"p": "binary_sensor"}
+    lamp = json.loads(config)["cmps"]["lamp"]
+    assert (lamp["p"], lamp["name"]) == ("light", "Lamp")
+    told.says(PORCH, config, retained=True)
+    assert told.told == []
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,25 @@
-"""Which address a thing at the broker has: made of its name once, and kept in things.db, for people know it by that."""
+"""Which address a thing at the broker has: made of its name once, and kept in things.db, for people know it by that.
 
+It is the device's for ever, by what it says its identifier is: rights, followers and history go by address, and no
+other device gets them because it is called as the one before.
+"""
+
+import logging
 import re
 import time
 
 from node.base.jid import JidError, make
 
+log = logging.getLogger("hobnode")
+
 LENGTH = 40  # characters: what people type
 LIMIT = 2000  # that are remembered, of things that have gone too: two for each that may be there
 
 SCHEMA = "CREATE TABLE mqtt_things (key TEXT PRIMARY KEY, local TEXT UNIQUE, name TEXT, gone INTEGER) WITHOUT ROWID"
+
+# Where something is kept by the address of a thing.
+TRACES = ("grants", "audit", "series", "watches")
+PAST = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE thing = :local" for table in TRACES)
 
 
 class Addresses:
@@ -30,11 +41,21 @@ class Addresses:
         if known and not self._has_another(known[0]):
             local = known[0]
         else:
-            others = {local for other, (local, _, _) in self._kept.items() if other != key}
+            others = {local for other, (local, _, _) in self._kept.items()}
             local = self._free(name, others)
+            if known:
+                log.warning("%s: its address %s is somebody else's now: it is %s", name, known[0], local)
         if not known or known != [local, name, 0]:
             self._keep(key, local, name, 0)
         return local
+
+    def knows(self, key: str) -> bool:
+        """Whether that device has or had an address."""
+        return key in self._kept
+
+    def owner(self, local: str) -> str:
+        """The name of the device that has or had that address; '' if none had it."""
+        return next((name for other, name, _ in self._kept.values() if other == local), "")
 
     def renamed(self, key: str, name: str) -> None:
         """People call it something else now; its address stays."""
@@ -61,6 +82,12 @@ class Addresses:
         hub = self._hub
         return make(local, hub.host) in hub.things or hub.accounts.exists(local) or hub.accounts.was_removed(local)
 
+    def _has_past(self, local: str) -> bool:
+        """Whether something had that address: another does not get its followers, rights and history."""
+        if self._hub.need("roster").subscribers(make(local, self._hub.host)):
+            return True
+        return bool(self._database.read(f"{PAST} LIMIT 1", {"local": local}))
+
     def _free(self, name: str, others: set[str]) -> str:
         begin = slug(name)
         number = 1
@@ -71,7 +98,7 @@ class Addresses:
             except JidError:
                 begin, number = "device", 1
                 continue
-            if local not in others and not self._has_another(local):
+            if local not in others and not self._has_another(local) and not self._has_past(local):
                 return local
             number += 1
 

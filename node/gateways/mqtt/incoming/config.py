@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
-from node.gateways.mqtt.incoming.far import ONLINE, Presence, Sign
+from node.gateways.mqtt.incoming.far import HERE, KINDS, ONLINE, Presence, Sign
 from node.gateways.mqtt.incoming.templates import Find, Message, Template, finder, number
 
 TOPIC = 512  # characters; those of publishers have 60
@@ -63,18 +64,17 @@ class Config:
     def filled(self, key: str, numeric: bool = False) -> Callable[[str], str]:
         """What makes a payload of a value, by the command template of that key: the value itself without one."""
         text = self.text(key, longest=10_000)
-        if not text:
-            return str
-        template = Template(text)
-        return lambda value: template.render(value=number(value) if numeric else value)
+        return _filled(text, numeric) if text else str
 
     def inner(self, key: str) -> "Config":
         value = self.values.get(key)
         return Config(value if isinstance(value, dict) else {})
 
-    def words(self, key: str) -> tuple[str, ...]:
-        """A list of texts."""
+    def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A list of texts; without a default it has to be there."""
         value = self.values.get(key)
+        if value is None and default is not None:
+            return default
         if not isinstance(value, list):
             raise ValueError(f"{key} must be a list")
         return tuple(str(each)[:WORD] for each in value)
@@ -105,13 +105,24 @@ def _sign(config: Config) -> Sign:
     topic = config.topic("topic")
     if not topic:
         raise ValueError("availability needs a topic")
-    find = finder(config.text("value_template", longest=10_000))
     there = config.text("payload_available", "online")
     away = config.text("payload_not_available", "offline")
-    why = f"{topic} says {away[:40]!r}"
+    return Sign(topic, _meant(config.text("value_template", longest=10_000), there, away))
+
+
+@lru_cache(KINDS)
+def _meant(template: str, there: str, away: str) -> Callable[[Message], str | None]:
+    find = finder(template)
+    why = f"{HERE} says {away[:40]!r}"
 
     def meaning(message: Message) -> str | None:
         found = find(message)
         return ONLINE if found == there else why if found == away else None
 
-    return Sign(topic, meaning)
+    return meaning
+
+
+@lru_cache(KINDS)
+def _filled(text: str, numeric: bool) -> Callable[[str], str]:
+    template = Template(text)
+    return lambda value: template.render(value=number(value) if numeric else value)

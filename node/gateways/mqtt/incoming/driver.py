@@ -16,6 +16,7 @@ from node.net.grumble import Grumble
 
 HEAR = 3.0  # seconds until a broker has said what it keeps; one on a Pi with 500 devices needs one
 CONFIRM = 4.5  # seconds: a Thing gives up after 5, and knows less of the reason
+NOTHING = Far("")
 SHARE = 0.05  # seconds of the processor in a second, for one thing; a state of a lamp takes 0.0001
 
 
@@ -32,6 +33,10 @@ class _Confirming(NamedTuple):
 class Driver:
     """What a Thing needs. `client` is the broker's side of the node, `signs` what is shared of who is there."""
 
+    __slots__ = (
+        *("_changed", "_client", "_confirming", "_due", "_far", "_lost", "_name", "_noise", "_report", "_rest"),
+        *("_second", "_signs", "_sources", "_spent", "_timer", "_values", "about", "controls", "fields", "patience"),
+    )
     interval: float | None = None
 
     def __init__(self, client: Any, signs: Signs, name: str, far: Far | None = None):
@@ -39,16 +44,17 @@ class Driver:
         self._signs = signs
         self._name = name
         self._far: Far | None = None
-        self._sources: dict[str, list[Source]] = {}  # by topic
+        self._sources = NOTHING.sources
         self._values: dict[str, str | None] = {}  # what was said last, by field
         self._due: dict[str, tuple[float, str | None]] = {}  # what a field is to be at that time on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
-        self._changed = asyncio.Event()  # something about who is there
+        self._rest: asyncio.TimerHandle | None = None  # what of a message is looked at later
+        self._changed: asyncio.Future[None] | None = None  # done when it has changed whether it is there
         self._report: Callable[[Any], None] | None = None
         self._lost: asyncio.Future[str] | None = None  # while it is open
         self._confirming: _Confirming | None = None
         self._second, self._spent = 0.0, 0.0
-        self._noise = Grumble("%s: what was said %d times is not understood; the last: %s")
+        self._noise: Grumble | None = None  # of most there is nothing to be said
         self.fields: tuple[Field, ...] = ()
         self.controls: tuple[Control, ...] = ()
         self.about: dict[str, str] = {}
@@ -60,19 +66,16 @@ class Driver:
 
     def describe(self, far: Far) -> None:
         """Takes what is known of the far end now, in the place of what was known."""
-        old, self._far = self._far or Far(""), far
+        old, self._far = self._far or NOTHING, far
         self.fields, self.controls, self.about = far.fields, far.controls, far.about
-        expiring = [source.expires for source in far.sources]
+        expiring = [source.expires for sources in far.sources.values() for source in sources]
         self.patience = max(expiring) if expiring and all(expiring) else float("inf")
-        before, self._sources = self._sources, {}
-        for source in far.sources:
-            self._sources.setdefault(source.topic, []).append(source)
-        for order in far.orders.values():
-            if order.echo:
-                self._sources.setdefault(order.echo, [])
+        before, self._sources = self._sources, far.topics
         known = {field.name for field in far.fields}
-        self._values = {name: value for name, value in self._values.items() if name in known}
-        self._due = {name: due for name, due in self._due.items() if name in known}
+        for name in self._values.keys() - known:
+            del self._values[name]
+        for name in self._due.keys() - known:
+            del self._due[name]
         for topic, sources in self._sources.items():
             if sources != before.get(topic):  # what the broker keeps comes again, for those who are new
                 self._client.subscribe(topic, self._heard)
@@ -87,11 +90,17 @@ class Driver:
         """Whether it has been announced."""
         return self._far is not None
 
-    def end(self) -> None:
-        """Listens no more: the thing is no more."""
-        self.describe(Far(""))
-        if self._timer:
-            self._timer.cancel()
+    def forget(self) -> None:
+        """Listens no more, until it is announced anew. What it can do it says then; till then it can what it could."""
+        fields, controls, about = self.fields, self.controls, self.about
+        self.describe(NOTHING)
+        self.fields, self.controls, self.about = fields, controls, about
+        self._far = None
+        for timer in (self._timer, self._rest):
+            if timer:
+                timer.cancel()
+        self._timer = self._rest = None
+        self.judge()
 
     def _listen(self, old: tuple[Presence, ...], new: tuple[Presence, ...]) -> None:
         for topic in sorted({sign.topic for presence in new for sign in presence.signs}):
@@ -106,8 +115,7 @@ class Driver:
         try:
             async with asyncio.timeout(HEAR):
                 while self._unknown():
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._change()
         except TimeoutError:
             pass
         if why := self._missing():
@@ -141,30 +149,34 @@ class Driver:
             raise DriverError(f"it has not said within {CONFIRM:g} s that {control} is {value}{so_far}") from None
 
     async def _send(self, order: Order, control: str, value: str, payload: str, already: bool) -> None:
-        assert self._lost
+        lost = self._lost
+        assert lost
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._confirming = _Confirming(control, lambda said: _done(order, value, said), order.echo, payload, confirmed)
         try:
             await self._client.deliver(order.topic, payload, retain=order.retain, timeout=CONFIRM)
             if order.done is None or already:
                 return
-            both: list[asyncio.Future[Any]] = [confirmed, self._lost]
+            both: list[asyncio.Future[Any]] = [confirmed, lost]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not confirmed.done():
-                raise DriverError(self._lost.result())
+                raise DriverError("it is taken out" if lost.cancelled() else lost.result())
         finally:
             self._confirming = None
 
-    async def gone(self) -> str:
-        """Waits until it is not there any more; why."""
+    def gone(self) -> asyncio.Future[str]:
+        """Done when it is not there any more, with the reason. (No coroutine: that and its task take 1 KB.)"""
         assert self._lost
-        return await asyncio.shield(self._lost)
+        return self._lost
 
     async def back(self) -> None:
         """Waits until it seems to be there again."""
         while self._missing():
-            self._changed.clear()
-            await self._changed.wait()
+            await self._change()
+
+    async def _change(self) -> None:
+        self._changed = asyncio.get_running_loop().create_future()
+        await self._changed
 
     async def close(self) -> None:
         """Reports no more."""
@@ -174,7 +186,8 @@ class Driver:
 
     def judge(self) -> None:
         """Something may have changed about that."""
-        self._changed.set()
+        if self._changed and not self._changed.done():
+            self._changed.set_result(None)
         if self._lost and not self._lost.done() and (why := self._missing()):
             self._lost.set_result(why)
 
@@ -184,10 +197,10 @@ class Driver:
 
     def _missing(self, heard: bool = False) -> str:
         """Why it is not there, ONLINE when it is. `heard`: what nothing is known of counts as there."""
-        if self._far is None:
-            return "nobody has announced it on the MQTT broker since the node was started"
         if not self._client.online:
             return "the MQTT broker is not connected"
+        if self._far is None:
+            return "nobody has announced it on the MQTT broker yet"
         reasons = [self._signs.judge(presence, heard) for presence in self._far.presences]
         return ONLINE if ONLINE in reasons or not reasons else reasons[0]
 
@@ -199,25 +212,34 @@ class Driver:
         if now >= self._second:
             self._second, self._spent = now + 1, 0.0
         if self._spent >= SHARE:
-            self._noise.add(self._name, "it says more than can be looked at", now)
+            self._complain("it says more than can be looked at", now)
             return
         begun = time.thread_time()
         waiting = self._confirming
         accepted = waiting and topic == waiting.echo and not retained and payload == waiting.payload.encode()
         if waiting and accepted and not waiting.told.done():
             waiting.told.set_result(None)
-        message = Message(payload.decode(errors="replace"))
+        self._spent += time.thread_time() - begun
+        self._look(topic, Message(payload.decode(errors="replace")), self._sources.get(topic, ()))
+
+    def _look(self, topic: str, message: Message, sources: tuple[Source, ...]) -> None:
+        """Takes what is said there; when that takes longer than others can bear, the rest in the next second."""
+        loop = asyncio.get_running_loop()
+        now, begun = loop.time(), time.thread_time() - self._spent
         readings: dict[str, str | None] = {}
-        for source in self._sources.get(topic, ()):
+        for number, source in enumerate(sources):
+            if number and time.thread_time() - begun >= SHARE:
+                self._later(topic, message, sources[number:])
+                break
             try:
                 found = source.find(message)
             except TemplateError as error:
-                self._noise.add(self._name, f"{topic}: {error}", now)
+                self._complain(f"{topic}: {error}", now)
                 found = message.text  # for who can make something of it
             try:
                 value = source.meaning(found) if found else SILENT
             except ValueError as error:
-                self._noise.add(self._name, f"{topic}: {source.field}: {error}", now)
+                self._complain(f"{topic}: {source.field}: {error}", now)
                 continue
             if value is SILENT:
                 continue
@@ -227,10 +249,37 @@ class Driver:
                 self._due[source.field] = now + source.expires, None
             elif source.off and value == "true":
                 self._due[source.field] = now + source.off, "false"
-        self._spent += time.thread_time() - begun
-        if self._due and not self._timer:
-            self._timer = loop.call_at(min(when for when, _ in self._due.values()), self._is_due)
+        self._spent = time.thread_time() - begun
+        self._wind_up()
         self._take(readings)
+
+    def _later(self, topic: str, message: Message, sources: tuple[Source, ...]) -> None:
+        """One message waits; what comes before it is looked at is newer."""
+        if self._rest:
+            self._rest.cancel()
+            self._complain(f"{topic}: it takes too long to make something of that", asyncio.get_running_loop().time())
+        self._rest = asyncio.get_running_loop().call_at(self._second, self._go_on, topic, message, sources)
+
+    def _go_on(self, topic: str, message: Message, sources: tuple[Source, ...]) -> None:
+        self._rest = None
+        self._second, self._spent = asyncio.get_running_loop().time() + 1, 0.0
+        self._look(topic, message, sources)
+
+    def _wind_up(self) -> None:
+        """The timer goes off for what is due first."""
+        if not self._due:
+            return
+        first = min(when for when, _ in self._due.values())
+        if self._timer and self._timer.when() > first:
+            self._timer.cancel()
+            self._timer = None
+        if not self._timer:
+            self._timer = asyncio.get_running_loop().call_at(first, self._is_due)
+
+    def _complain(self, what: str, now: float) -> None:
+        if self._noise is None:
+            self._noise = Grumble("%s: what was said %d times is not understood; the last: %s")
+        self._noise.add(self._name, what, now)
 
     def _take(self, readings: dict[str, str | None]) -> None:
         if not readings:
@@ -248,14 +297,12 @@ class Driver:
             self._report(readings)
 
     def _is_due(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         past = {name: value for name, (when, value) in self._due.items() if when <= now}
         for name in past:
             del self._due[name]
         self._timer = None
-        if self._due:
-            self._timer = loop.call_at(min(when for when, _ in self._due.values()), self._is_due)
+        self._wind_up()
         self._take(past)
 
 

@@ -1,7 +1,7 @@
 """An entity of Home Assistant's MQTT discovery that is being made into fields, controls and places at the broker."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -13,37 +13,25 @@ from node.gateways.mqtt.incoming.templates import Find
 from node.hub import board
 from node.hub.thing import Control, Field
 
-ANY = "x"  # the name of an entity that has none yet
 NAME = 23  # characters of a name, as of those that boards say
 
 
 class Entity(NamedTuple):
-    """What one entity adds to its thing."""
+    """What one entity adds to its thing; sources with their topics."""
 
     fields: tuple[Field, ...] = ()
     controls: tuple[Control, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[tuple[str, Source], ...] = ()
     orders: dict[str, Order] = {}
 
     @property
     def names(self) -> set[str]:
         return {field.name for field in self.fields} | {control.name for control in self.controls}
 
-    def renamed(self, old: str, new: str) -> "Entity":
-        """The same, with all names that were made of `old` made of `new`."""
-        if old == new:
-            return self
-
-        def name(each: str) -> str:
-            part = each.removeprefix(old) if each.startswith(old) else f"_{each}"
-            return f"{new[: NAME - len(part)]}{part}"
-
-        return Entity(
-            tuple(field._replace(name=name(field.name)) for field in self.fields),
-            tuple(control._replace(name=name(control.name)) for control in self.controls),
-            tuple(source._replace(field=name(source.field)) for source in self.sources),
-            {name(each): order for each, order in self.orders.items()},
-        )
+    @property
+    def places(self) -> list[str]:
+        """All topics."""
+        return sorted({topic for topic, _ in self.sources} | {order.topic for order in self.orders.values()})
 
 
 def word(text: str) -> str:
@@ -53,22 +41,22 @@ def word(text: str) -> str:
 
 
 class Made:
-    """An entity that is being made."""
+    """An entity that is being made. Its parts are called after `name`, but those of a device's main entity (the light
+    of a lamp), which is called as its platform, are not."""
 
-    def __init__(self, config: Config, platform: str, name: str, label: str):
+    def __init__(self, config: Config, name: str, main: bool = False):
         self.config = config
-        self.platform = platform
         self.name = name
-        self.label = label
+        self.main = main
         self.fields: list[Field] = []
         self.controls: list[Control] = []
-        self.sources: list[Source] = []
+        self.sources: list[tuple[str, Source]] = []
         self.orders: dict[str, Order] = {}
         self._aside = bool(config.text("entity_category"))  # diagnostic or config: nothing for a status line
 
     def part(self, word: str) -> str:
         """The name of a part: `brightness` of `light`, `hall_brightness` of `hall`."""
-        return word if self.name == self.platform else f"{self.name[: NAME - len(word) - 1]}_{word}"
+        return word if self.main else f"{self.name[: NAME - len(word) - 1]}_{word}"
 
     def field(
         self,
@@ -87,10 +75,10 @@ class Made:
         if not topic:
             return
         about: dict[str, Any] = {"name": name, "type": type, "unit": unit, "alarm": "" if self._aside else alarm}
-        about |= {"label": self.label if name == self.name else "", "shown": shown and not self._aside}
+        about["shown"] = shown and not self._aside
         self.fields.append(board.field(about | ({"category": "status"} if self._aside else {})))
         expires = float(self.config.number("expire_after", "0"))
-        self.sources.append(Source(name, topic, find, meaning, max(expires, 0.0), off))
+        self.sources.append((topic, Source(name, find, meaning, max(expires, 0.0), off)))
 
     def control(
         self,
@@ -104,10 +92,33 @@ class Made:
         """A control; none when there is no topic. Its field, if it has one, was made before."""
         if not topic:
             return
-        label = self.label if name == self.name else ""
-        self.controls.append(board.control({"name": name, "type": type, "label": label} | limits))
-        told = any(source.field == name for source in self.sources) and not self.config.flag("optimistic")
+        self.controls.append(board.control({"name": name, "type": type} | limits))
+        told = any(source.field == name for _, source in self.sources) and not self.config.flag("optimistic")
         self.orders[name] = Order(topic, payload, done if told else None, self.config.flag("retain"))
+
+    def choice(
+        self,
+        name: str,
+        options: Sequence[str],
+        state: tuple[str, Find],
+        command: tuple[str, Callable[[str], str]],
+        shown: bool = True,
+    ) -> None:
+        """One of these words, or any text if they are more than a form can show. `state` is where it is found,
+        `command` how it is set."""
+        short = all(len(each) <= board.TEXT and each.isprintable() for each in options)
+        fits = 0 < len(options) <= board.OPTIONS and short
+        type = "enum" if fits else "string"
+        self.field(name, type, *state, meanings.value("string"), shown=shown)
+        limits: dict[str, Any] = {"options": tuple(options)} if fits else {}
+        self.control(name, type, *command, **limits)
+
+    def choices(self, word: str, key: str, options: Sequence[str], template: str, shown: bool = False) -> None:
+        """The part `word` of it, whose places are called after `key`."""
+        config = self.config
+        state = config.topic(f"{key}_state_topic"), config.find(f"{key}_{template}")
+        command = config.topic(f"{key}_command_topic"), config.filled(f"{key}_command_template")
+        self.choice(self.part(word), options, state, command, shown)
 
 
 def on_off(made: Made, state: str, template: str, command: str, payload: Callable[[str], str]) -> None:

@@ -1,13 +1,22 @@
-"""What is known of a thing whose far end are MQTT topics: where its values come from, and what sets its controls."""
+"""What is known of a thing whose far end are MQTT topics: where its values come from, and what sets its controls.
 
-from collections.abc import Callable
+A home has many lamps of few kinds. What does not tell one lamp from the next (fields, controls, meanings) is kept once
+for all of them: see `shared`.
+"""
+
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeVar
 
 from node.gateways.mqtt.incoming.templates import Find, Message
 from node.hub.thing import Control, Field
 
 ONLINE = ""  # what a sign means; any other text says why the thing is not there
+HERE = "{topic}"  # in such a text: the topic of the sign
+KINDS = 2000  # of fields, controls and sources that are kept once for all who have them; each takes 100 to 500 bytes
+
+T = TypeVar("T")
 
 
 class _Silent(str):
@@ -18,14 +27,13 @@ SILENT: Final = _Silent()  # what a source means when nothing was said of its fi
 
 
 class Source(NamedTuple):
-    """Where the value of a field comes from.
+    """How the value of a field is found in what is said at a topic.
 
     `meaning` makes a value of what was found: None when there is none just now, or SILENT; it raises ValueError.
     `expires` are seconds after which what was said counts no more, `off` those after which a true becomes false.
     """
 
     field: str
-    topic: str
     find: Find
     meaning: Callable[[str], str | None]
     expires: float = 0.0
@@ -65,15 +73,38 @@ class Presence(NamedTuple):
 
 
 class Far(NamedTuple):
-    """All of a thing. It is there when one of its presences says so, or when it has none."""
+    """All of a thing, its sources by topic. It is there when one of its presences says so, or when it has none."""
 
     name: str
     fields: tuple[Field, ...] = ()
     controls: tuple[Control, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: dict[str, tuple[Source, ...]] = {}
     orders: dict[str, Order] = {}
     presences: tuple[Presence, ...] = ()
     about: dict[str, str] = {}
+
+    @property
+    def topics(self) -> dict[str, tuple[Source, ...]]:
+        """All that is listened to, with the sources that are there."""
+        return {order.echo: () for order in self.orders.values() if order.echo} | self.sources
+
+
+def by_topic(found: Iterable[tuple[str, Source]]) -> dict[str, tuple[Source, ...]]:
+    """The sources of a Far, of pairs of a topic and what is there."""
+    sources: dict[str, tuple[Source, ...]] = {}
+    for topic, source in found:
+        sources[topic] = (*sources.get(topic, ()), source)
+    return {topic: shared(each) for topic, each in sources.items()}
+
+
+def shared(value: T) -> T:
+    """The first that was equal to it, and spelled alike: a limit of 10.0 is not to become one of 10."""
+    return _shared(hash(repr(value)), value)
+
+
+@lru_cache(KINDS)
+def _shared(spelled: int, value: T) -> T:
+    return value
 
 
 def same(asked: str, said: str) -> bool:

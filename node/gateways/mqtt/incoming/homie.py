@@ -5,22 +5,25 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from node.gateways.mqtt.incoming import Incoming, colors, meanings
+from node.gateways.mqtt.incoming import Incoming, Way, colors, meanings
 from node.gateways.mqtt.incoming.config import Config
 from node.gateways.mqtt.incoming.entity import word
-from node.gateways.mqtt.incoming.far import ONLINE, Far, Order, Presence, Sign, Source, same
-from node.gateways.mqtt.incoming.meanings import Meaning
+from node.gateways.mqtt.incoming.far import ONLINE, Far, Order, Presence, Sign, Source, by_topic, same
+from node.gateways.mqtt.incoming.meanings import KINDS, Meaning
 from node.gateways.mqtt.incoming.templates import Message, finder
 from node.hub import board
 from node.hub.thing import Control, Field
 from node.net.grumble import Grumble
 
+LABEL = 60  # characters, as of all others
 PROPERTIES = 64  # of one device; as many as a board may have fields
 DEVICES = 600  # that are remembered: some more than may become things
 
 ID = re.compile(r"[a-z0-9-]{1,64}\Z", re.ASCII)  # §Topic IDs
+NODE = re.compile(r"[a-z0-9-]{1,64}(_\d{1,3})?\Z", re.ASCII)  # and elements of an array of Homie 3
 STATES = {  # §Device Lifecycle, and `alert` of Homie 4
     "ready": ONLINE,
     "sleeping": ONLINE,
@@ -43,11 +46,10 @@ COLORS = {"rgb": "rgb", "hsv": "hs"}  # in which we can say one
 EMPTY = "\0"  # §Empty string values
 
 
-def setup(incoming: Incoming, client: Any, domain: str) -> None:
+def ways(incoming: Incoming, client: Any, domain: str) -> tuple[Way, ...]:
     from node.gateways.mqtt.incoming.homie4 import Homie4
 
-    Homie5(incoming, client, f"{domain}/5")
-    Homie4(incoming, client, domain)
+    return Homie5(incoming, client, f"{domain}/5"), Homie4(incoming, client, domain)
 
 
 class Homie5:
@@ -58,6 +60,14 @@ class Homie5:
         self._known: dict[str, bytes] = {}  # the description of each device that has a $state
         self._noise = Grumble("mqtt: %s: %d descriptions of Homie were not understood; the last: %s")
         client.subscribe(f"{root}/+/$state", self._state)
+
+    def turned(self, online: bool) -> None:
+        """All that a device says is kept at the broker."""
+
+    def close(self) -> None:
+        self._client.unsubscribe(f"{self._root}/+/$state", self._state)
+        for device in self._known:
+            self._client.unsubscribe(f"{self._root}/{device}/$description", self._described)
 
     def _state(self, topic: str, payload: bytes, retained: bool) -> None:
         device = topic.split("/")[-2]
@@ -92,15 +102,16 @@ def far(root: str, device: str, description: dict[str, Any], version: int = 5) -
     base = f"{root}/{device}"
     about = Config(description)
     made = _Made()
-    for node, told in _objects(description.get("nodes")):
-        for name, table in _objects(told.get("properties")):
+    for node, told in _objects(description.get("nodes"), NODE):
+        element = Config(told).line("name") if "_" in node else ""
+        for name, table in _objects(told.get("properties"), ID):
             if len(made.sources) + len(made.orders) < PROPERTIES:
-                made.add(f"{base}/{node}/{name}", node, name, Config(table), version)
+                made.add(f"{base}/{node}/{name}", node, name, Config(table), version, element)
     return Far(
         name=about.line("name") or device,
         fields=tuple(made.fields.values()),
         controls=tuple(made.controls.values()),
-        sources=tuple(made.sources),
+        sources=by_topic(made.sources),
         orders=made.orders,
         presences=(Presence(tuple(_signs(root, device, description.get("root"))), "all"),),
         about={"name": about.line("type") or "Homie", "version": about.line("homie")},
@@ -122,10 +133,10 @@ def _meant(message: Message) -> str | None:
     return STATES.get(message.text)
 
 
-def _objects(table: Any) -> list[tuple[str, dict[str, Any]]]:
+def _objects(table: Any, legal: re.Pattern[str]) -> list[tuple[str, dict[str, Any]]]:
     """Those with a legal id."""
     pairs = table.items() if isinstance(table, dict) else ()
-    return [(id, each) for id, each in pairs if isinstance(each, dict) and ID.match(id)]
+    return [(id, each) for id, each in pairs if isinstance(each, dict) and legal.match(id)]
 
 
 class _Made:
@@ -134,18 +145,20 @@ class _Made:
     def __init__(self) -> None:
         self.fields: dict[str, Field] = {}
         self.controls: dict[str, Control] = {}
-        self.sources: list[Source] = []
+        self.sources: list[tuple[str, Source]] = []
         self.orders: dict[str, Order] = {}
 
-    def add(self, topic: str, node: str, id: str, table: Config, version: int) -> None:
+    def add(self, topic: str, node: str, id: str, table: Config, version: int, element: str) -> None:
+        """`element` is what the element of an array is called: its properties are those of all others."""
         name = word(id)
-        if not name or name in self.fields or name in self.controls:
+        if not name or element or name in self.fields or name in self.controls:
             name = word(f"{node}-{id}")
         datatype = table.values.get("datatype")
         if not name or name in self.fields or name in self.controls or datatype not in TYPES:
             return
         type, format = TYPES[datatype], table.text("format", longest=2000)
         label, unit = table.line("name"), table.line("unit")
+        label = f"{element} {(label or id).lower()}"[:LABEL] if element else label
         kept, settable = table.flag("retained", True), table.flag("settable")
         try:
             mode = _color(format) if datatype == "color" else ""
@@ -160,7 +173,7 @@ class _Made:
             return
         if kept or not settable:
             self.fields[name] = field
-            self.sources.append(Source(name, topic, finder(None), _meaning(type, mode)))
+            self.sources.append((topic, Source(name, finder(None), _meaning(type, mode))))
         if control:
             self.controls[name] = control
             done = (colors.alike if mode else same) if kept else None
@@ -183,6 +196,7 @@ def _limits(datatype: str, format: str) -> dict[str, Any]:
     return {key: value for key, value in (("minimum", low), ("maximum", high)) if value}
 
 
+@lru_cache(KINDS)
 def _meaning(type: str, mode: str) -> Meaning:
     if mode:
         return lambda text: _told(mode, text)
@@ -202,6 +216,7 @@ def _told(mode: str, text: str) -> str:
     return colors.told(mode, dict(zip("rgb" if mode == "rgb" else "hsv", numbers, strict=True)))
 
 
+@lru_cache(KINDS)
 def _payload(mode: str, version: int) -> Callable[[str], str]:
     if not mode:
         return lambda value: value or EMPTY

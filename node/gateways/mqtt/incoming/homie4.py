@@ -4,9 +4,10 @@ from typing import Any
 
 from node.gateways.mqtt.incoming import Incoming
 from node.gateways.mqtt.incoming.far import Far
-from node.gateways.mqtt.incoming.homie import DEVICES, ID, far
+from node.gateways.mqtt.incoming.homie import DEVICES, ID, PROPERTIES, far
 
 ATTRIBUTES = 600  # of one device: nine for each of 64 properties
+DIGITS = 3  # of the number of an element of an array
 LONGEST = 512  # bytes of one; the list of a device's nodes has some dozens
 OF_PROPERTY = ("name", "datatype", "format", "settable", "retained", "unit")
 
@@ -18,6 +19,14 @@ class Homie4:
         self._root = root
         self._devices: dict[str, dict[str, str]] = {}  # attributes by what stands behind the device's id
         client.subscribe(f"{root}/+/$homie", self._found)
+
+    def turned(self, online: bool) -> None:
+        """All that a device says is kept at the broker."""
+
+    def close(self) -> None:
+        self._client.unsubscribe(f"{self._root}/+/$homie", self._found)
+        for device in self._devices:
+            self._client.unsubscribe(f"{self._root}/{device}/#", self._heard)
 
     def _found(self, topic: str, payload: bytes, retained: bool) -> None:
         device = topic.split("/")[-2]
@@ -54,7 +63,12 @@ class Homie4:
         attributes = self._devices.get(device)
         if attributes is None:
             return None
-        nodes = {node: self._node(attributes, node) for node in _ids(attributes.get("$nodes"))}
+        nodes: dict[str, dict[str, Any]] = {}
+        for node in _ids(attributes.get("$nodes")):
+            if node.endswith("[]"):
+                nodes |= self._array(attributes, node.removesuffix("[]"))
+            else:
+                nodes[node] = self._node(attributes, node)
         about = {"name": attributes.get("$name"), "type": attributes.get("$implementation"), "nodes": nodes}
         return far(self._root, device, about | {"homie": attributes.get("$homie", "4.0")}, version=4)
 
@@ -66,7 +80,16 @@ class Homie4:
             properties[name] = {each: text for each, text in said.items() if text}
         return {"properties": properties}
 
+    def _array(self, attributes: dict[str, str], node: str) -> dict[str, dict[str, Any]]:
+        """Homie 3: lights[] are lights_0 and lights_1, which have their properties in common and names of their own."""
+        first, _, last = attributes.get(f"{node}/$array", "").partition("-")
+        if not (first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= DIGITS):
+            return {}
+        table = self._node(attributes, node)
+        elements = [f"{node}_{number}" for number in range(int(first), int(last) + 1)][:PROPERTIES]
+        return {each: table | {"name": attributes.get(f"{each}/$name", each.replace("_", " "))} for each in elements}
+
 
 def _ids(text: str | None) -> list[str]:
-    """Of a list such as 'wheels,engine,lights[]'; arrays were given up with Homie 4."""
-    return [id for id in (text or "").split(",") if ID.match(id)]
+    """Of a list such as 'wheels,engine,lights[]'."""
+    return [id for id in (text or "").split(",") if ID.match(id.removesuffix("[]"))]

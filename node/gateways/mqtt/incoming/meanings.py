@@ -1,12 +1,15 @@
 """What texts from a broker mean as values of fields, and the other way round."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 from node.hub.formats import values
 
 Meaning = Callable[[str], str | None]
+
+KINDS = 200  # of meanings that are kept once for all who have them; a home with a hundred models has some dozens
 
 # What Home Assistant and publishers say of a sensor that has no value.
 NOTHING = frozenset(("None", "null", "unknown", "unavailable"))
@@ -19,6 +22,7 @@ _PATTERNS = {
 _BARE_ZONE = re.compile(r"([+-]\d\d)(\d\d)\Z")
 
 
+@lru_cache(KINDS)
 def value(type: str) -> Meaning:
     """That of a field of that type."""
 
@@ -36,7 +40,7 @@ def value(type: str) -> Meaning:
     return meaning
 
 
-def words(known: dict[str, str]) -> Meaning:
+def words(known: Mapping[str, str]) -> Meaning:
     """What stands for words that a publisher uses."""
 
     def meaning(text: str) -> str | None:
@@ -49,10 +53,12 @@ def words(known: dict[str, str]) -> Meaning:
     return meaning
 
 
+@lru_cache(KINDS)
 def boolean(on: str, off: str) -> Meaning:
     return words({off: "false", on: "true"})
 
 
+@lru_cache(KINDS)
 def scaled(low: Decimal, high: Decimal) -> Meaning:
     """A number from `low` to `high` as whole percents; what is on is not 0 %."""
 
@@ -68,6 +74,7 @@ def scaled(low: Decimal, high: Decimal) -> Meaning:
     return meaning
 
 
+@lru_cache(KINDS)
 def unscaled(low: Decimal, high: Decimal) -> Callable[[str], str]:
     """What a device is told for so many percent."""
 

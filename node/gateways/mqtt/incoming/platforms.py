@@ -5,14 +5,14 @@ The words and their defaults are those of Home Assistant's MQTT documentation, a
 
 import json
 from collections.abc import Callable
-from typing import Any
+from decimal import Decimal
 
 from node.gateways.mqtt.incoming import meanings
+from node.gateways.mqtt.incoming.climates import climate, humidifier, water_heater
 from node.gateways.mqtt.incoming.config import Config
 from node.gateways.mqtt.incoming.entity import Entity, Made, more_than_0, needed, on_off
 from node.gateways.mqtt.incoming.lights import light
-from node.gateways.mqtt.incoming.templates import Template
-from node.hub import board
+from node.gateways.mqtt.incoming.templates import Find, Message, Template
 
 ALARMS = {  # what a binary sensor's ON means, by its device class, where that is alarming
     "carbon_monoxide": "carbon monoxide",
@@ -27,13 +27,10 @@ ALARMS = {  # what a binary sensor's ON means, by its device class, where that i
 TIMES = {"timestamp": "dateTime", "date": "date"}
 
 
-def entity(platform: str, config: Config, name: str, label: str) -> Entity | None:
-    """None for a platform that we do not know. Raises ValueError."""
-    make = PLATFORMS.get(platform)
-    if make is None:
-        return None
-    made = Made(config, platform, name, label)
-    make(made)
+def entity(platform: str, config: Config, name: str, main: bool = False) -> Entity:
+    """Of one of PLATFORMS; `main` is that of its device. Raises ValueError."""
+    made = Made(config, name, main)
+    PLATFORMS[platform](made)
     return Entity(tuple(made.fields), tuple(made.controls), tuple(made.sources), made.orders)
 
 
@@ -85,22 +82,29 @@ def _lock(made: Made) -> None:
     made.field(made.name, "enum", config.topic("state_topic"), config.find("value_template"), meanings.words(states))
     fill = config.filled("command_template")
     payloads = {"locked": config.text("payload_lock", "LOCK"), "unlocked": config.text("payload_unlock", "UNLOCK")}
-    made.control(
-        made.name,
-        "enum",
-        needed(config, "command_topic"),
-        lambda value: fill(payloads[value]),
-        options=tuple(payloads),
-    )
+    if config.text("payload_open"):
+        payloads["open"] = config.text("payload_open")
+    topic = needed(config, "command_topic")
+    made.control(made.name, "enum", topic, lambda value: fill(payloads[value]), _latches, options=tuple(payloads))
+
+
+def _latches(asked: str, said: str) -> bool:
+    return asked == said or (asked == "open" and said.startswith("unlock"))
 
 
 def _cover(made: Made) -> None:
+    config = made.config
     _opening(made, "cover", ("position_topic", "position_template"), ("set_position_topic", "set_position_template"))
+    ends = config.number("tilt_min", "0"), config.number("tilt_max", "100")
+    tilt = ("tilt_status_topic", "tilt_status_template"), ("tilt_command_topic", "tilt_command_template")
+    _positions(made, made.part("tilt"), *tilt, ends)
 
 
 def _valve(made: Made) -> None:
     if made.config.flag("reports_position"):
-        _positions(made, made.name, ("state_topic", "value_template"), ("command_topic", "command_template"))
+        _positions(
+            made, made.name, ("state_topic", "value_template"), ("command_topic", "command_template"), _ends(made)
+        )
     else:
         _opening(made, "valve", ("", ""), ("", ""))
 
@@ -123,7 +127,7 @@ def _opening(made: Made, what: str, position: tuple[str, str], command: tuple[st
     }
     made.control(made.name, "enum", config.topic("command_topic"), known.__getitem__, _moves, options=tuple(known))
     if position[0]:
-        _positions(made, made.part("position"), position, command)
+        _positions(made, made.part("position"), position, command, _ends(made))
 
 
 def _moves(asked: str, said: str) -> bool:
@@ -132,11 +136,16 @@ def _moves(asked: str, said: str) -> bool:
     )
 
 
-def _positions(made: Made, name: str, state: tuple[str, str], command: tuple[str, str]) -> None:
+def _ends(made: Made) -> tuple[Decimal, Decimal]:
+    return made.config.number("position_closed", "0"), made.config.number("position_open", "100")
+
+
+def _positions(
+    made: Made, name: str, state: tuple[str, str], command: tuple[str, str], ends: tuple[Decimal, Decimal]
+) -> None:
     config = made.config
-    ends = config.number("position_closed", "0"), config.number("position_open", "100")
     if ends[0] == ends[1]:
-        raise ValueError("position_open and position_closed must not be the same")
+        raise ValueError("open and closed must not be the same")
     find = config.find(state[1])
     made.field(name, "integer", config.topic(state[0]), find, meanings.scaled(*ends), unit="%")
     fill, scaled = config.filled(command[1], numeric=True), meanings.unscaled(*ends)
@@ -170,6 +179,16 @@ def _fan(made: Made) -> None:
         minimum=0,
         maximum=100,
     )
+    made.choices("preset", "preset_mode", config.words("preset_modes", ()), "value_template")
+    made.choices("direction", "direction", ("forward", "reverse"), "value_template")
+    name, topic = made.part("oscillation"), config.topic("oscillation_command_topic")
+    on, off = (
+        config.text("payload_oscillation_on", "oscillate_on"),
+        config.text("payload_oscillation_off", "oscillate_off"),
+    )
+    find, swing = config.find("oscillation_value_template"), config.filled("oscillation_command_template")
+    made.field(name, "boolean", config.topic("oscillation_state_topic"), find, meanings.boolean(on, off), shown=False)
+    made.control(name, "boolean", topic, lambda value: swing(on if value == "true" else off))
 
 
 def _number(made: Made) -> None:
@@ -190,13 +209,9 @@ def _number(made: Made) -> None:
 
 def _select(made: Made) -> None:
     config = made.config
-    options = config.words("options")
-    fits = 0 < len(options) <= board.OPTIONS and all(len(each) <= board.TEXT and each.isprintable() for each in options)
-    topic, find = config.topic("state_topic"), config.find("value_template")
-    made.field(made.name, "enum" if fits else "string", topic, find, meanings.value("string"))
-    limits: dict[str, Any] = {"options": options} if fits else {}
-    command = needed(config, "command_topic")
-    made.control(made.name, "enum" if fits else "string", command, config.filled("command_template"), **limits)
+    state = config.topic("state_topic"), config.find("value_template")
+    command = needed(config, "command_topic"), config.filled("command_template")
+    made.choice(made.name, config.words("options"), state, command)
 
 
 def _text(made: Made) -> None:
@@ -213,6 +228,43 @@ def _button(made: Made) -> None:
     made.control(made.name, "enum", needed(config, "command_topic"), lambda value: fill(press), options=("press",))
 
 
+def _scene(made: Made) -> None:
+    config = made.config
+    on = config.text("payload_on", "ON")
+    made.control(made.name, "enum", needed(config, "command_topic"), lambda value: on, options=("activate",))
+
+
+def _notify(made: Made) -> None:
+    config = made.config
+    made.control(made.name, "string", needed(config, "command_topic"), config.filled("command_template"))
+
+
+def _update(made: Made) -> None:
+    """Which firmware there is. Whether it is installed is for its maker's program to ask."""
+    config = made.config
+    topic, find = config.topic("state_topic"), config.find("value_template")
+    text = meanings.value("string")
+    made.field(made.part("installed_version"), "string", topic, _version("installed_version", find), text, shown=False)
+    other = config.topic("latest_version_topic")
+    latest = config.find("latest_version_template") if other else _version("latest_version", find)
+    made.field(made.part("latest_version"), "string", other or topic, latest, text, shown=False)
+    if not made.fields:
+        raise ValueError("state_topic is missing")
+
+
+def _version(key: str, find: Find) -> Find:
+    """What is said is a table of these, or the installed version alone."""
+
+    def found(message: Message) -> str:
+        text = find(message)
+        table = Message(text).json
+        if isinstance(table, dict):
+            return str(table.get(key, ""))
+        return text if key == "installed_version" else ""
+
+    return found
+
+
 def _states(config: Config, names: tuple[str, ...], otherwise: Callable[[str], str]) -> dict[str, str]:
     """What a publisher says for each, and what we do."""
     return {config.text(f"state_{name}", otherwise(name)): name for name in names}
@@ -221,15 +273,21 @@ def _states(config: Config, names: tuple[str, ...], otherwise: Callable[[str], s
 PLATFORMS: dict[str, Callable[[Made], None]] = {
     "binary_sensor": _binary_sensor,
     "button": _button,
+    "climate": climate,
     "cover": _cover,
     "fan": _fan,
+    "humidifier": humidifier,
     "light": light,
     "lock": _lock,
+    "notify": _notify,
     "number": _number,
+    "scene": _scene,
     "select": _select,
     "sensor": _sensor,
     "siren": _siren,
     "switch": _switch,
     "text": _text,
+    "update": _update,
     "valve": _valve,
+    "water_heater": water_heater,
 }

@@ -2,13 +2,15 @@
 
 jinja2's own sandbox keeps a template from reaching into the node, but not from taking all of its time and memory. So
 only expressions, `if` and `set` are let in: no loops, no macros, no functions but those below. A template of 2048
-characters then has some hundred steps, each over values whose size is checked where they could grow: that is
-milliseconds at the worst.
+characters then has some hundred steps, each over values whose size is checked where they could grow: that is some
+milliseconds for a step at the worst, and after each it is looked how much time they have taken together.
 """
 
 import json
 import re
+import time
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from jinja2 import TemplateError as JinjaError
@@ -21,6 +23,7 @@ from node.gateways.mqtt.incoming.templates import SIZE, Number, TemplateError
 
 FAR = 10**18  # numbers beyond this are no readings; a tower of powers has a billion digits
 STEEP = 64  # of an exponent
+TIME = 0.05  # seconds of the processor for all of a template; those of publishers take 0.0001
 WIDE = 100  # characters that a format may make of one value
 
 ALLOWED = (
@@ -38,6 +41,16 @@ _WIDTHS = re.compile(r"%[-+ #0]*(\d*)(?:\.(\d*))?")
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
+    until = 0.0  # when the time is over, on the clock of the thread
+
+    def look(self) -> None:
+        """Raises SecurityError when it is."""
+        if time.thread_time() > self.until:
+            raise SecurityError("this takes too long")
+
+    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        self.look()
+        return super().call(context, obj, *args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What a device calls `update` is no method."""
@@ -59,12 +72,28 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-class _Concat(NodeTransformer):
-    """`a ~ b` as a filter, which looks at the size."""
+class _Sized(NodeTransformer):
+    """`a ~ b`, lists and tables as filters, which look at the size."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
-        return nodes.Filter(nodes.List(node.nodes, lineno=node.lineno), "~", [], [], None, None, lineno=node.lineno)
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "~")
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:
+        self.generic_visit(node)
+        return node if _constant(node) else _filter(node, "[]")
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
+        self.generic_visit(node)
+        return node if _constant(node) else _filter(node, "[]")
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
+        self.generic_visit(node)
+        return node if _constant(node) else _filter(node, "{}")
+
+
+def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 def compiled(text: str) -> Callable[[dict[str, Any]], str]:
@@ -72,11 +101,12 @@ def compiled(text: str) -> Callable[[dict[str, Any]], str]:
     try:
         tree = _environment.parse(text)
         _check(tree)
-        template = _environment.from_string(_Concat().visit(tree))
+        template = _environment.from_string(_Sized().visit(tree))
     except (JinjaError, RecursionError, SyntaxError, ValueError, MemoryError) as error:
         raise TemplateError(f"the template {text[:80]!r} is not understood: {str(error)[:120]}") from None
 
     def render(variables: dict[str, Any]) -> str:
+        _environment.until = time.thread_time() + TIME
         try:
             return template.render(variables)
         except UndefinedError:
@@ -93,9 +123,8 @@ def _check(node: nodes.Node) -> None:
         raise SecurityError(f"{type(node).__name__.lower()} is not allowed here")
     if isinstance(node, nodes.Call | nodes.Filter | nodes.Test) and (node.dyn_args or node.dyn_kwargs):
         raise SecurityError("* is not allowed here")
-    if isinstance(node, LITERALS) and not all(_constant(child) for child in node.iter_child_nodes()):
-        # A list of lists that were set before grows faster than anybody can write.
-        raise SecurityError("lists can have constants only")
+    if isinstance(node, nodes.Tuple) and node.ctx != "load":
+        raise SecurityError("only one name can be set at once")
     for child in node.iter_child_nodes():
         _check(child)
 
@@ -121,8 +150,24 @@ def _reckons(operator: str, left: Any, right: Any) -> None:
 def _format(text: str, *values: Any) -> str:
     if "*" in text or any(int(width or 0) > WIDE for found in _WIDTHS.findall(text) for width in found):
         raise SecurityError("a format as wide as that")
-    _fits(len(text))
+    given = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
+    _fits(len(text) + sum(len(each) if isinstance(each, str) else WIDE for each in _scalars(given)))
     return text % (values[0] if len(values) == 1 else values)
+
+
+def _scalars(values: Any) -> Any:
+    """A list, or the values of a table, with no other in it: one of those that were set before would grow faster than
+    anybody can write."""
+    for each in values.values() if isinstance(values, dict) else values:
+        if not isinstance(each, str | int | float | None | Undefined):
+            raise SecurityError("lists can have texts and numbers only")
+    return values
+
+
+def _short(values: Any) -> Any:
+    each = values.values() if isinstance(values, dict) else values
+    _fits(sum(len(one) for one in each if isinstance(one, str)))
+    return _scalars(values)
 
 
 def _float(value: Any, default: Any = None) -> Any:
@@ -189,7 +234,28 @@ def _from_json(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    _fits(len(text))
+    return text
+
+
+def _multiply(value: Any, amount: Any, default: Any = None) -> Any:
+    number = _float(value, default)
+    _reckons("*", number, amount)
+    return number * amount
+
+
+def _add(value: Any, amount: Any, default: Any = None) -> Any:
+    number = _float(value, default)
+    _reckons("+", number, amount)
+    return number + amount
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return abs(float(value)) < float("inf")
+    except (TypeError, ValueError):
+        return False
 
 
 def _replace(value: Any, old: Any, new: Any) -> str:
@@ -211,6 +277,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bool": _bool,
     "iif": _iif,
     "is_defined": _is_defined,
+    "is_number": _is_number,
+    "multiply": _multiply,
+    "add": _add,
     "from_json": _from_json,
     "to_json": _to_json,
 }
@@ -221,9 +290,19 @@ def _made() -> _Sandbox:
     made = _Sandbox(cache_size=0, optimized=False)
     kept = {name: made.filters[name] for name in KEPT_FILTERS.split()}
     made.filters = kept | FUNCTIONS | {"replace": _replace, "join": _join, "format": _format, "tojson": _to_json}
-    made.filters["~"] = _join
+    made.filters |= {"~": _join, "[]": _short, "{}": _short}
+    made.filters = {name: _timed(made, each) for name, each in made.filters.items()}
     made.globals = dict(FUNCTIONS)
     return made
+
+
+def _timed(made: _Sandbox, filter: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(filter)
+    def looked_at(*args: Any, **kwargs: Any) -> Any:
+        made.look()
+        return filter(*args, **kwargs)
+
+    return looked_at
 
 
 _environment = _made()

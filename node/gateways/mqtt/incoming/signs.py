@@ -1,12 +1,14 @@
 """Who is there: topics that say so, of which many things may share one, as all lamps of a bridge do."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from node.gateways.mqtt.incoming.far import ONLINE, Presence, Sign
+from node.gateways.mqtt.incoming.far import HERE, ONLINE, Presence, Sign
 from node.gateways.mqtt.incoming.templates import Message
 
 LONGEST = 4096  # bytes that say whether something is there; the state of a bridge has 20, a device's telemetry 1000
+ALIKE = 100  # messages that are kept once for all who say the same: most say {"state":"online"}
 
 
 class Signs:
@@ -53,13 +55,15 @@ class Signs:
             why = sign.meaning(message) if message else None
         except ValueError:
             why = None
-        return number, ONLINE if why is None and sign.optional else why
+        if why is None and sign.optional:
+            return number, ONLINE
+        return number, why and why.replace(HERE, sign.topic, 1)
 
     def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
         self._number += 1
         if len(payload) > LONGEST:
             return
-        self._said[topic] = self._number, Message(payload.decode(errors="replace"))
+        self._said[topic] = self._number, _message(payload)
         for watcher in tuple(self._watchers.get(topic, ())):
             watcher()
 
@@ -67,3 +71,8 @@ class Signs:
         """What was said before the broker was lost may be so no more."""
         if not online:
             self._said.clear()
+
+
+@lru_cache(ALIKE)
+def _message(payload: bytes) -> Message:
+    return Message(payload.decode(errors="replace"))

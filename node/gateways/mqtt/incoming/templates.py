@@ -67,6 +67,7 @@ class Message:
 Find = Callable[[Message], str]
 
 
+@lru_cache(COMPILED)
 def finder(template: str | None) -> Find:
     """What finds the value: the whole text without a template. Raises TemplateError, then or when it is used."""
     if not template or _VALUE.match(template):

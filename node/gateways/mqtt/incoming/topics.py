@@ -16,7 +16,7 @@ from typing import Any
 
 from node.base.jid import JidError, make
 from node.gateways.mqtt.incoming import meanings
-from node.gateways.mqtt.incoming.far import ONLINE, Far, Order, Presence, Sign, Source, same
+from node.gateways.mqtt.incoming.far import HERE, ONLINE, Far, Order, Presence, Sign, Source, by_topic, same
 from node.gateways.mqtt.incoming.templates import Find, Message, TemplateError
 from node.hub import board
 from node.hub.formats.path import follow, path
@@ -131,7 +131,7 @@ def far(name: str, topic: Topic, own: str = "") -> Far:
     """What the configuration says of a thing. A topic below `own`, which is ours, says nothing."""
     fields = {each: place.made(each) for each, place in topic.fields.items()}
     sources = [
-        Source(each, place.topic, _finder(place.path), _meaning(place), topic.silence)
+        (place.topic, Source(each, _finder(place.path), _meaning(place), topic.silence))
         for each, place in topic.fields.items()
     ]
     controls, orders = [], {}
@@ -141,7 +141,7 @@ def far(name: str, topic: Topic, own: str = "") -> Far:
         if control.state and each not in fields:
             type = control.type if control.type != "color" else "string"
             fields[each] = Field(each, type, control.unit, control.label)
-            sources.append(Source(each, control.state, _finder(control.path), _state(control), topic.silence))
+            sources.append((control.state, Source(each, _finder(control.path), _state(control), topic.silence)))
         elif control.state or each in fields:
             orders[each] = orders[each]._replace(done=same)
     signs = [Sign(topic.availability, _there(topic))] if topic.availability else []
@@ -149,7 +149,7 @@ def far(name: str, topic: Topic, own: str = "") -> Far:
         name=topic.name or name,
         fields=tuple(fields.values()),
         controls=tuple(controls),
-        sources=tuple(source for source in sources if not (own and source.topic.startswith(own))),
+        sources=by_topic((place, source) for place, source in sources if not (own and place.startswith(own))),
         orders=orders,
         presences=(Presence(tuple(signs)),) if signs else (),
         about={"name": "MQTT topics"},
@@ -157,7 +157,7 @@ def far(name: str, topic: Topic, own: str = "") -> Far:
 
 
 def _there(topic: Topic) -> Callable[[Message], str | None]:
-    words = {topic.online: ONLINE, topic.offline: f"{topic.availability} says {topic.offline!r}"}
+    words = {topic.online: ONLINE, topic.offline: f"{HERE} says {topic.offline!r}"}
     return lambda message: words.get(message.text)
 
 

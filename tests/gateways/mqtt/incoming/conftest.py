@@ -18,13 +18,14 @@ def broker():
 
 @pytest.fixture
 def options():
-    return SimpleNamespace(discovery="homeassistant", homie="homie", topics={})
+    return SimpleNamespace(discovery="homeassistant", homie="homie", topics={}, neighbours=False)
 
 
 @pytest.fixture
 def home(hub, broker, options, run, monkeypatch):
     """The hub, once `home.begin()` was called, connected to the broker. `home.thing(name)` waits for one."""
     monkeypatch.setattr(incoming, "GATHER", 0)
+    monkeypatch.setattr(incoming, "GRACE", 0)
     monkeypatch.setattr("node.hub.thing.FIRST_RETRY", 0)
     home = Home(hub, broker, options, run)
     yield home
@@ -60,7 +61,7 @@ class Home:
             await asyncio.sleep(0)
 
         self.run(on_the_loop())
-        self.run(until(lambda: self.incoming._timer is None))
+        self.run(until(lambda: self.incoming._timer is None and not self.incoming._going))
         settle(self.hub)
 
     def names(self):

@@ -1,5 +1,7 @@
 """Devices that announce themselves to Home Assistant become things."""
 
+import logging
+
 import pytest
 
 from node.hub.thing import ControlError
@@ -20,10 +22,13 @@ def test_a_lamp_of_zigbee2mqtt_is_one_thing_with_all_its_entities(home):
         "warmth": "370",
         "power_on_behavior": "previous",
         "linkquality": "120",
+        "installed_version": "16842784",
+        "latest_version": "16842784",
     }
     assert [field.name for field in lamp.fields.values() if field.shown] == ["light", "brightness"]
     assert lamp.fields["linkquality"].category == "status"
-    assert sorted(lamp.controls) == ["brightness", "light", "power_on_behavior", "warmth"]
+    assert sorted(lamp.controls) == ["brightness", "effect", "light", "power_on_behavior", "warmth"]
+    assert lamp.controls["effect"].options[0] == "blink"
     assert (lamp.controls["warmth"].minimum, lamp.controls["warmth"].maximum) == (250, 454)
     assert lamp.controls["power_on_behavior"].options == ("off", "on", "toggle", "previous")
 
@@ -138,6 +143,59 @@ def test_what_is_ours_is_not_taken_in(home):
     home.says("homeassistant/sensor/sly/config", {"~": "hobnode/hub_local", "stat_t": "~/porch/state"})
     home.says("homeassistant/sensor/other/config", {"stat_t": "hobnode/other_node/porch/state"})
     assert home.names() == ["homeassistant-sensor-other-config"]
+
+
+def test_what_another_hobnode_announces_is_a_contact_already(home, caplog):
+    caplog.set_level(logging.INFO, "hobnode")
+    home.begin()
+    part = {"p": "sensor", "uniq_id": "x", "stat_t": "hobnode/cabin_example/porch/state"}
+    table = {
+        "dev": {"ids": ["hobnode_cabin_example_porch"], "name": "Porch"},
+        "o": {"name": "hobnode"},
+        "cmps": {"t": part},
+    }
+    for name in ("porch", "attic"):
+        home.says(f"homeassistant/device/hobnode_cabin_example/{name}/config", table)
+    assert home.names() == []
+    assert caplog.text.count("things of another hobnode, such as ") == 1
+
+
+def test_what_another_hobnode_had_announced_goes_when_it_is_wanted_no_more(home):
+    home.incoming._addresses.of("ha:hobnode_cabin_example_porch", "Porch")
+    home.begin()
+    assert home.names() == ["porch"]
+    table = {"stat_t": "hobnode/c/s", "dev": {"ids": ["hobnode_cabin_example_porch"]}, "o": {"name": "hobnode"}}
+    home.says("homeassistant/sensor/x/config", table)
+    assert home.names() == []
+
+
+def test_what_another_hobnode_announces_is_taken_in_where_that_is_wanted(options, home):
+    home.broker.turn(False)
+    options.neighbours = True
+    home.run(home.incoming.change(options, anew=True))
+    home.begin()
+    part = {"p": "sensor", "uniq_id": "x", "stat_t": "hobnode/cabin_example/porch/state"}
+    table = {
+        "dev": {"ids": ["hobnode_cabin_example_porch"], "name": "Porch"},
+        "o": {"name": "hobnode"},
+        "cmps": {"t": part},
+    }
+    home.says("homeassistant/device/hobnode_cabin_example/porch/config", table)
+    assert home.names() == ["porch"]
+
+
+def test_two_of_one_name_have_their_own_orders(home):
+    home.begin()
+    device = {"dev": {"ids": "x", "name": "Box"}}
+    for number in (1, 2):
+        table = {"name": "Pump", "cmd_t": f"p{number}/set", "uniq_id": f"u{number}"}
+        home.says(f"homeassistant/switch/p{number}/config", table | device)
+    home.says("homeassistant/button/b/config", {"name": "Brightness", "cmd_t": "b/set"} | device)
+    table = {"schema": "json", "cmd_t": "l/set", "brightness": True}  # of a light, too
+    home.says("homeassistant/light/l/config", table | device)
+    home.there("box")
+    home.sets("box", pump="true", pump_2="true", brightness="press")
+    assert home.broker.came == [("p1/set", "ON"), ("p2/set", "ON"), ("b/set", "PRESS")]
 
 
 @pytest.mark.parametrize(

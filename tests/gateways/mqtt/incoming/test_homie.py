@@ -122,6 +122,31 @@ def test_no_more_properties_than_a_board_has_fields(home):
     assert len(home.there("heating").fields) == 64
 
 
+def test_an_array_of_homie_3(home):
+    home.begin().plays("homie3_array")
+    car = home.there("super-car")
+    assert home.values("super-car") == {"lights_0_intensity": "0", "lights_1_intensity": "100"}
+    assert [field.label for field in car.fields.values()] == ["Back lights intensity", "Front lights intensity"]
+    assert car.controls["lights_1_intensity"].maximum == 100
+    home.broker.devices["homie/super-car/lights_1/intensity/set"] = lambda said: home.broker.says(
+        "homie/super-car/lights_1/intensity", said
+    )
+    home.sets("super-car", lights_1_intensity="30")
+
+
+@pytest.mark.parametrize("range", ["", "x", "1", "0-99999999", "-1-5", "5-1"])
+def test_an_array_without_an_end_is_none(home, range):
+    home.begin().plays("homie3_array")
+    home.says("homie/super-car/lights/$array", range)
+    assert home.there("super-car").fields == {}
+
+
+def test_an_array_has_no_more_elements_than_a_board_has_fields(home):
+    home.begin().plays("homie3_array")
+    home.says("homie/super-car/lights/$array", "0-999")
+    assert len(home.there("super-car").fields) <= 64
+
+
 def test_a_device_of_homie_4(home):
     home.begin().plays("homie4")
     assert home.names() == ["greenhouse"]

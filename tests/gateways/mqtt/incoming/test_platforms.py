@@ -1,6 +1,7 @@
 """What the entities of Home Assistant are to us."""
 
 import json
+import logging
 
 import pytest
 
@@ -10,11 +11,11 @@ from node.gateways.mqtt.incoming.templates import Message
 
 
 def made(platform, **config):
-    return platforms.entity(platform, Config(config), platform, "")
+    return platforms.entity(platform, Config(config), platform, main=True)
 
 
 def reads(entity, name, text):
-    (source,) = [source for source in entity.sources if source.field == name]
+    (source,) = [source for _, source in entity.sources if source.field == name]
     found = source.find(Message(text))
     return source.meaning(found) if found else ""
 
@@ -153,9 +154,80 @@ def test_a_time_is_one():
         reads(sensor, "sensor", "yesterday")
 
 
-@pytest.mark.parametrize("platform", ["camera", "climate", "device_automation", "tag", "event", "x"])
-def test_what_we_do_not_know_is_left_out(platform):
-    assert made(platform, state_topic="s") is None
+@pytest.mark.parametrize("platform", ["camera", "image", "device_tracker", "device_automation", "tag", "event", "x"])
+def test_what_is_not_shown_is_said_once(home, platform, caplog):
+    caplog.set_level(logging.INFO, "hobnode")
+    home.begin()
+    for number in range(3):
+        home.says(
+            f"homeassistant/{platform}/n{number}/config", {"topic": "c", "dev": {"ids": f"n{number}", "name": "C"}}
+        )
+    assert home.names() == []
+    said = f"what is announced as '{platform}' is not shown, such as homeassistant/{platform}/n0/config"
+    assert [record.getMessage() for record in caplog.records] == [f"mqtt: {said}"]
+
+
+def test_the_words_of_nonsense_have_an_end(home, caplog):
+    caplog.set_level(logging.INFO, "hobnode")
+    home.begin()
+    for number in range(100):
+        home.says(f"homeassistant/p{number}/x/config", {"dev": {"ids": "x", "name": "C"}})
+    assert len(caplog.records) == 30
+
+
+def test_versions_in_one_table_or_apart():
+    told = '{"installed_version": "1.21.0", "latest_version": "1.22.0", "title": "Firmware"}'
+    update = made("update", state_topic="u", command_topic="u/set", payload_install="install")
+    assert reads(update, "installed_version", told) == "1.21.0" and reads(update, "latest_version", told) == "1.22.0"
+    assert reads(update, "installed_version", "1.21.0") == "1.21.0" and reads(update, "latest_version", "1.21.0") == ""
+    template = "{{ {'installed_version': value_json.v, 'latest_version': value_json.n} | to_json }}"
+    update = made("update", state_topic="u", value_template=template)
+    assert reads(update, "latest_version", '{"v": "1", "n": "2"}') == "2"
+    update = made(
+        "update",
+        state_topic="u",
+        value_template="{{ value_json['update'].old_version }}",
+        latest_version_topic="u",
+        latest_version_template="{{ value_json['update'].new_version }}",
+    )
+    told = '{"update": {"old_version": "20230913-1", "new_version": "20231219-2"}}'
+    assert reads(update, "installed_version", told) == "20230913-1"
+    assert reads(update, "latest_version", told) == "20231219-2"
+    assert update.controls == () and not any(field.shown for field in update.fields)
+
+
+def test_a_door_that_can_be_opened():
+    door = made("lock", command_topic="d/set", state_topic="d", payload_open="OPEN")
+    assert door.orders["lock"].payload("open") == "OPEN"
+    done = door.orders["lock"].done
+    assert done("open", "unlocked") and done("locked", "locked") and not done("locked", "locking")
+
+
+def test_a_fan_that_turns_about():
+    fan = made(
+        "fan",
+        command_topic="f/set",
+        oscillation_command_topic="f/o/set",
+        oscillation_state_topic="f/o",
+        direction_command_topic="f/d/set",
+        direction_state_topic="f/d",
+        preset_mode_command_topic="f/p/set",
+        preset_modes=["auto", "whoosh"],
+    )
+    assert fan.orders["oscillation"].payload("true") == "oscillate_on"
+    assert reads(fan, "oscillation", "oscillate_off") == "false" and reads(fan, "direction", "reverse") == "reverse"
+    assert {control.name: control.options for control in fan.controls}["preset"] == ("auto", "whoosh")
+
+
+def test_a_blind_that_is_tilted():
+    blind = made("cover", command_topic="c", tilt_command_topic="t/set", tilt_status_topic="t", tilt_min=0, tilt_max=90)
+    assert blind.orders["tilt"].payload("100") == "90" and reads(blind, "tilt", "45") == "50"
+
+
+def test_scenes_and_notes():
+    assert made("scene", command_topic="s", payload_on="GO").orders["scene"].payload("activate") == "GO"
+    note = made("notify", command_topic="n", command_template='{"text": {{ value | tojson }} }')
+    assert note.orders["notify"].payload('a "b"') == '{"text": "a \\"b\\"" }'
 
 
 def test_a_select_with_too_many_options_takes_any_text():

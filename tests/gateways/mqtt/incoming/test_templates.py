@@ -45,6 +45,12 @@ STATE = Message('{"t": 21.40, "a": {"b": [1, 2]}, "update": {"state": "idle"}, "
         ("{{ 'on' | bool }}", "True"),
         ("{{ 'a-b' | replace('-', '+') }}", "a+b"),
         ("{% set x = value_json.i %}{{ x * x }}", "49"),
+        ("{{ [value_json.i, 5] | min }}", "5"),
+        ("{{ {'v': value_json.i} | to_json }}", '{"v": 7}'),
+        ("{{ '%s/%s' % (value_json.i, 'x') }}", "7/x"),
+        ("{{ (value_json.i | multiply(2.55) | round, value_json.t | add(1))[0] }}", "18"),
+        ("{{ 'yes' if is_number(value_json.t) and not is_number(value) else 'no' }}", "yes"),
+        ("{% set names = {None: None, 'idle': 'rest'} %}{{ names[value_json.update.state] }}", "rest"),
     ],
 )
 def test_what_publishers_write_is_understood(template, found):
@@ -76,6 +82,9 @@ DOUBLED = "{% set x = 'aaaaaaaaaaaaaaaa' %}" + "{% set x = x ~ x %}" * 90 + "{{ 
         DOUBLED.replace(" ~ ", " + "),
         "{% set x = [1] %}" + "{% set x = [x, x] %}" * 80 + "{{ x }}",
         "{% set x = [1] %}" + "{% set x = x + x %}" * 80 + "{{ x }}",
+        "{% set x = {'a': value_json} %}{{ x }}",
+        "{% set a, b = 1, 2 %}{{ a }}",
+        "{% set x = 9 %}" + "{% set x = x | multiply(x) %}" * 60 + "{{ x }}",
         "{{ value | replace('', value) | replace('a', value) }}".replace("value", "'" + "a" * 600 + "'"),
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% include 'x' %}",
@@ -92,6 +101,41 @@ def test_a_template_that_would_take_long_fails_at_once(template):
     with pytest.raises(TemplateError) as failed:
         finder(template)(STATE)
     assert time.process_time() - begun < 0.3 and len(str(failed.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "x = '%s%s%s%s%s%s%s%s' | format(x, x, x, x, x, x, x, x)",
+        "x = '%s%s%s%s' % (x, x, x, x)",
+        "x = x | tojson",
+        "x = [x, x] | string",
+        "x = {'a': x, 'b': x} | string",
+        "x = [x, x, x, x] | join('')",
+        "x = x | replace('a', x)",
+        "x = x ~ x",
+        "x = x + x",
+    ],
+)
+def test_what_grows_has_an_end(step):
+    with pytest.raises(TemplateError, match="fails: too long"):
+        finder("{% set x = value %}" + f"{{% set {step} %}}" * 30)(Message('"a\\"' * 50))
+
+
+@pytest.mark.parametrize(
+    "step", ["x = x | title", "x = x | from_json | tojson", "x = x.split(',') | join(',')", "y = x | min"]
+)
+def test_many_steps_that_take_long_together_have_an_end(step, monkeypatch):
+    ahead, clock = [0.0], time.thread_time
+
+    def hurries():
+        ahead[0] += 0.02  # each step takes so long
+        return clock() + ahead[0]
+
+    finder("{{ value | upper }}")(STATE)
+    monkeypatch.setattr("node.gateways.mqtt.incoming.sandbox.time.thread_time", hurries)
+    with pytest.raises(TemplateError, match="this takes too long"):
+        finder("{% set x = value %}" + f"{{% set {step} %}}" * 20)(Message('[1,2,"a"]'))
 
 
 def test_a_payload_that_is_no_json_is_said_so():
