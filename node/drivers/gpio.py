@@ -70,6 +70,17 @@ class Options:
         if both := self.fields.keys() & self.controls.keys():
             raise ValueError(f"{min(both)} has two pins: the field of an output is read from the pin that is set")
 
+    def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
+        """What is declared and can be no pin, in words; '' when all is well."""
+        pins = self.fields.keys() | self.controls.keys()
+        for name in [*(each.name for each in fields), *(each.name for each in controls)]:
+            if name not in pins:
+                return f"{name} needs a pin, as in: pin = 17"
+        for control in controls:
+            if control.type != "boolean":
+                return f"{control.name} must be of type boolean: a pin is on or off"
+        return "" if pins else "there is no pin: [[fields]] and [[controls]] say which are what"
+
     def places(self) -> Iterator[tuple[str, Input | Output]]:
         yield from self.fields.items()
         yield from self.controls.items()
@@ -95,7 +106,6 @@ class Driver:
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
         """Takes the pins, outputs at their initial values. Raises DriverError; `close` is due then, too."""
-        self._check()
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[str] = self._loop.create_future()
@@ -150,15 +160,6 @@ class Driver:
         lines.release()
 
     # The pins
-
-    def _check(self) -> None:
-        for each in self.controls:
-            if each.type != "boolean":
-                raise DriverError(f"{each.name} must be of type boolean: a pin is on or off")
-        for name in {each.name for each in self.fields} - set(self._names.values()):
-            raise DriverError(f"{name} needs a pin, as in: pin = 17")
-        if not self._names:
-            raise DriverError("there is no pin: [[fields]] and [[controls]] say which are what")
 
     def _take(self, chip: "gpiod.Chip") -> None:
         info = chip.get_info()

@@ -11,12 +11,12 @@ from decimal import Decimal
 
 import pynmea2
 
+from node.hub import patience
 from node.hub.formats import values
 from node.hub.thing import Control, DriverError, Field
-from node.net.listening import Listening
 from node.net.tty import TtyError
+from node.net.ttylines import TtyLines
 
-HELLO_LIMIT = 14  # seconds: a Thing gives up opening after 15
 METRES = Decimal(5)  # of error for each 1.0 of HDOP: what a receiver without help has under an open sky
 KNOT = Decimal(1852) / 3600  # m/s
 DIGITS = 8  # decimals of a degree: a millimetre
@@ -55,11 +55,7 @@ class Options:
     silence: float = 10.0  # seconds without a sentence until the receiver counts as gone
 
     def __post_init__(self):
-        for name in ("baud", "timeout", "hello", "silence"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0")
-        if self.hello > HELLO_LIMIT:
-            raise ValueError(f"hello must be {HELLO_LIMIT} seconds at most: nobody waits longer for a board")
+        patience.check(self, "baud", "timeout", "hello", "silence")
 
     def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
         """What is declared and not to be had from a receiver; '' when all is well."""
@@ -79,7 +75,7 @@ class Driver:
         self.options = options
         self.fields = tuple(named.get(field.name, field) for field in FIELDS)
         self.about: dict[str, str] = {}
-        self._port = Listening(options.port, options.baud, options.silence, self._line)
+        self._port = TtyLines(options.port, options.baud, options.silence, self._line)
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
         """Opens the port, and waits for a sentence. Raises DriverError; `close` is due then, too."""
@@ -107,9 +103,9 @@ class Driver:
         """There is nothing to set."""
         raise DriverError(f"there is no {control}")
 
-    async def gone(self) -> str:
+    def gone(self) -> asyncio.Future[str]:
         """Waits until the receiver is lost; why."""
-        return await asyncio.shield(self._port.lost)
+        return self._port.lost
 
     async def close(self) -> None:
         """Lets go of the port."""

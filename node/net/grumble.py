@@ -13,6 +13,8 @@ class Grumble:
     `text` has places for who it is about, the number of times, and the last of them.
     """
 
+    __slots__ = ("_count", "_next", "_text")
+
     def __init__(self, text: str):
         self._text = text
         self._count = 0

@@ -6,6 +6,8 @@ LINE = 1024  # bytes: a reading of forty fields fits; what is longer is noise, a
 class Lines:
     """Cuts what comes at its line ends: `\\n`, a `\\r` before it is let be."""
 
+    __slots__ = ("_rest", "_skipping", "limit")
+
     def __init__(self, limit: int = LINE):
         self.limit = limit  # bytes of a line, its end not counted
         self._rest = b""

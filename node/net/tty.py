@@ -6,7 +6,7 @@ import errno
 import os
 import termios
 import threading
-from typing import Any, Protocol
+from typing import Protocol
 
 CHUNK = 4096  # bytes a turn of the loop: a third of a second at 115200 baud
 RATE = 32 * 1024  # bytes a second: three times 115200 baud; a native USB board gone mad brings megabytes
@@ -30,12 +30,18 @@ class Tty:
     8N1, unless another `parity` ('N', 'E', 'O') or number of stop bits is said.
     """
 
+    __slots__ = (
+        *("_allowed", "_loop", "_opening", "_parity", "_port", "_resume", "_second", "_stopbits", "_unsent"),
+        *("baud", "owner", "path"),
+    )
+
     def __init__(self, path: str, baud: int, owner: Owner, parity: str = "N", stopbits: int = 1):
         self.path = path
         self.baud = baud
         self.owner = owner
-        self._framing = {"parity": parity, "stopbits": stopbits}
-        self._port: Any = None  # a serial.Serial while open
+        self._parity = parity
+        self._stopbits = stopbits
+        self._port: int | None = None  # its descriptor while open
         self._opening = False  # a thread is at it
         self._resume: asyncio.TimerHandle | None = None
 
@@ -54,15 +60,14 @@ class Tty:
                 self._port = await opened
         except TimeoutError:
             raise TtyError(f"{self.path} does not open: its driver hangs") from None
-        self._fd: int = self._port.fileno()
-        self._unsent = bytearray()
+        self._unsent = b""
         self._second = self._loop.time()
         self._allowed = RATE
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop.add_reader(self._port, self._readable)
 
     def write(self, data: bytes) -> None:
         """Sends bytes, now or when the port takes them. Raises TtyError when it is gone or takes no more."""
-        if not self._port:
+        if self._port is None:
             raise TtyError(f"{self.path} is closed")
         if len(self._unsent) + len(data) > UNSENT:
             raise TtyError(f"{self.path} takes no more: the board does not read")
@@ -70,50 +75,54 @@ class Tty:
         self._unsent += data
         if not waiting:
             self._writable()
-        if not self._port:
+        if self._port is None:
             raise TtyError(self._gone())
 
     def close(self) -> None:
         """Closes the port. Bytes that are still unsent are thrown away."""
-        if not self._port:
+        if self._port is None:
             return
         port, self._port = self._port, None
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        self._loop.remove_reader(port)
+        self._loop.remove_writer(port)
         if self._resume:
             self._resume.cancel()
         with contextlib.suppress(termios.error, OSError):
-            termios.tcflush(self._fd, termios.TCIOFLUSH)  # else close() waits until they are sent: up to 30 s
+            termios.tcflush(port, termios.TCIOFLUSH)  # else close() waits until they are sent: up to 30 s
         with contextlib.suppress(OSError):
-            port.close()
+            os.close(port)
 
     def _try(self, opened: asyncio.Future) -> None:
         port = error = None
         try:
             import serial  # only when a serial thing is configured: 0.6 MB
 
-            port = serial.Serial(self.path, self.baud, timeout=0, write_timeout=0, exclusive=True, **self._framing)
+            framing = {"parity": self._parity, "stopbits": self._stopbits}
+            with serial.Serial(self.path, self.baud, timeout=0, write_timeout=0, exclusive=True, **framing) as made:
+                port = os.dup(made.fd)  # settings and lock stay; with the rest of it go 1 KiB and four descriptors
         except (OSError, ValueError, termios.error) as problem:
             error = TtyError(self._refused(problem))
         try:
             self._loop.call_soon_threadsafe(self._tried, opened, port, error)
         except RuntimeError:  # the loop has closed meanwhile
-            if port:
-                port.close()
+            if port is not None:
+                os.close(port)
 
-    def _tried(self, opened: asyncio.Future, port: Any, error: TtyError | None) -> None:
+    def _tried(self, opened: asyncio.Future, port: int | None, error: TtyError | None) -> None:
         self._opening = False
         if opened.done():  # too late: nobody waits any more
-            if port:
-                port.close()
+            if port is not None:
+                os.close(port)
         elif error:
             opened.set_exception(error)
         else:
             opened.set_result(port)
 
     def _readable(self) -> None:
+        port = self._port
+        assert port is not None
         try:
-            data = os.read(self._fd, CHUNK)
+            data = os.read(port, CHUNK)
         except BlockingIOError:
             return
         except OSError as error:
@@ -122,10 +131,10 @@ class Tty:
         if not data:
             self._lost(None)
             return
-        self._spend(len(data))
+        self._spend(port, len(data))
         self.owner.received(data)
 
-    def _spend(self, count: int) -> None:
+    def _spend(self, port: int, count: int) -> None:
         """Stops reading until the second is over when more than RATE has come in it."""
         now = self._loop.time()
         if now - self._second >= 1:
@@ -133,22 +142,23 @@ class Tty:
             self._allowed = RATE
         self._allowed -= count
         if self._allowed <= 0:
-            self._loop.remove_reader(self._fd)
-            self._resume = self._loop.call_at(self._second + 1, self._loop.add_reader, self._fd, self._readable)
+            self._loop.remove_reader(port)
+            self._resume = self._loop.call_at(self._second + 1, self._loop.add_reader, port, self._readable)
 
     def _writable(self) -> None:
+        assert self._port is not None
         try:
-            sent = os.write(self._fd, self._unsent)
+            sent = os.write(self._port, self._unsent)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._lost(error)
             return
-        del self._unsent[:sent]
+        self._unsent = self._unsent[sent:]
         if self._unsent:
-            self._loop.add_writer(self._fd, self._writable)
+            self._loop.add_writer(self._port, self._writable)
         else:
-            self._loop.remove_writer(self._fd)
+            self._loop.remove_writer(self._port)
 
     def _lost(self, error: OSError | None) -> None:
         self.close()

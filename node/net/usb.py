@@ -8,7 +8,8 @@ ABOVE = 4  # folders between a port and its USB device, at most: the tty, its dr
 
 
 class Port(NamedTuple):
-    """`path` stays the same when cables change places if udev is there; `id` is vendor:product in hexadecimal."""
+    """`path` stays the same at the next start if udev is there, and when cables change places; of boards that cannot be
+    told from each other it names the socket. `id` is vendor:product in hexadecimal."""
 
     path: str
     id: str
@@ -17,15 +18,25 @@ class Port(NamedTuple):
 
 def ports(root: str = "/") -> list[Port]:
     """All that are plugged in, sorted by their paths."""
-    lasting = {basename(realpath(link)): link for link in glob(join(root, "dev/serial/by-id/*"))}
-    found = []
+    devices = {}
     for tty in glob(join(root, "sys/class/tty/*/device")):
-        name = basename(dirname(tty))
         device = _usb_device(realpath(tty))
         if device is not None:
-            path = lasting.get(name, join(root, "dev", name))
-            found.append(Port(path, f"{_said(device, 'idVendor')}:{_said(device, 'idProduct')}", _product(device)))
+            devices[basename(dirname(tty))] = device
+    faces = {device: (_id(device), _product(device), _said(device, "serial")) for device in devices.values()}
+    by_id, by_path = _links(root, "by-id"), _links(root, "by-path")
+    found = []
+    for name, device in devices.items():
+        id, product, _ = face = faces[device]
+        # Of equal boards without a number of their own udev names one by-id, and at the next start maybe the other
+        lasting = by_path if list(faces.values()).count(face) > 1 else by_id
+        found.append(Port(lasting.get(name, join(root, "dev", name)), id, product))
     return sorted(found)
+
+
+def _links(root: str, kind: str) -> dict[str, str]:
+    """The links of udev, by what they lead to."""
+    return {basename(realpath(link)): link for link in sorted(glob(join(root, "dev/serial", kind, "*")))}
 
 
 def _usb_device(folder: str) -> str | None:
@@ -34,6 +45,10 @@ def _usb_device(folder: str) -> str | None:
             return folder
         folder = dirname(folder)
     return None
+
+
+def _id(device: str) -> str:
+    return f"{_said(device, 'idVendor')}:{_said(device, 'idProduct')}"
 
 
 def _product(device: str) -> str:

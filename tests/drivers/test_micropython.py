@@ -12,9 +12,11 @@ from node.drivers import micropython
 from node.drivers.micropython import Driver, Expression, Options, Statement, repl
 from node.hub.thing import Control, DriverError, Field
 from tests.boards.micropython import MicroPython
+from tests.conftest import until
 from tests.drivers.micropython.board import Board, programs
 
 DEADLINE = 3  # seconds for anything here
+SHORT = 0.2  # seconds until what hangs is interrupted
 SETUP = "level = 21.50\npressed = False\nnote = ''\ndef shown(text):\n    global note\n    note = text\n"
 FIELDS = (
     Field("temperature", unit="°C"),
@@ -40,8 +42,8 @@ DOES = {
 class Desk:
     """A simulated board on a serial port, and the driver's end of it."""
 
-    def __init__(self, paste="R1", **options):
-        self.board = Board(paste)
+    def __init__(self, paste="R1", once=None, **options):
+        self.board = Board(paste, once)
         self.options = options
         self.closed = False
 
@@ -73,7 +75,7 @@ class Desk:
 
 def driver_at(port, reads=None, does=None, **options):
     reads = READS | (reads or {})
-    options = {"setup": SETUP, "timeout": 0.2} | options
+    options = {"setup": SETUP, "timeout": DEADLINE} | options
     return Driver(
         Options(
             port,
@@ -294,7 +296,7 @@ def test_readings_and_commands_take_turns(run):
 
 def test_an_expression_that_hangs_is_interrupted_and_the_others_get_their_turn(run):
     async def talk():
-        async with Desk(reads={"temperature": "hang"}) as desk:
+        async with Desk(reads={"temperature": "hang"}, timeout=SHORT) as desk:
             with pytest.raises(DriverError, match=r"^temperature: no end within 0\.2 s, interrupted$"):
                 await desk.driver.read()
             for _ in range(2):
@@ -306,7 +308,7 @@ def test_an_expression_that_hangs_is_interrupted_and_the_others_get_their_turn(r
 
 def test_a_statement_that_hangs_is_interrupted_and_the_next_one_runs(run):
     async def talk():
-        async with Desk(does={"show": "hang if {value} else hang"}) as desk:
+        async with Desk(does={"show": "hang if {value} else hang"}, timeout=SHORT) as desk:
             desk.board.names["hang"] = 1
             desk.driver.options.controls["show"].statement = "hang"
             with pytest.raises(DriverError, match="no end within"):
@@ -343,7 +345,7 @@ def test_a_board_that_does_not_hear_ctrl_c_is_lost_with_what_it_hangs_in(run, mo
     monkeypatch.setattr(micropython, "INTERRUPTED", 0.1)
 
     async def talk():
-        async with Desk(reads={"temperature": "deaf"}) as desk:
+        async with Desk(reads={"temperature": "deaf"}, timeout=SHORT) as desk:
             gone = asyncio.ensure_future(desk.driver.gone())
             reason = "the board hangs in temperature and does not hear Ctrl-C: reset it"
             with pytest.raises(DriverError, match=reason):
@@ -373,7 +375,7 @@ def test_a_board_that_is_reset_is_lost_and_set_up_again(run):
 
 def test_a_board_that_was_reset_and_runs_a_program_of_its_own_is_interrupted(run):
     async def talk():
-        async with Desk() as desk:
+        async with Desk(timeout=SHORT) as desk:
             desk.board.runs_main()
             with pytest.raises(DriverError, match="the board has started anew"):
                 await desk.driver.read()
@@ -385,13 +387,47 @@ def test_a_board_that_was_reset_and_runs_a_program_of_its_own_is_interrupted(run
     run(talk())
 
 
-def test_a_board_that_resets_itself_in_a_command_is_lost(run):
+@pytest.mark.parametrize("reset", ["crash", "soft"])
+@pytest.mark.parametrize("paste", ["R1", "R0", "none"])
+def test_a_board_that_resets_itself_in_a_command_is_lost_at_once(run, paste, reset):
     async def talk():
-        async with Desk() as desk:
-            desk.driver.options.controls["show"].statement = "crash"
+        async with Desk(paste, timeout=10 * DEADLINE) as desk:
+            desk.driver.options.controls["show"].statement = reset
             with pytest.raises(DriverError, match="the board has started anew"):
                 await desk.driver.write("show", "x")
             assert await desk.driver.gone() == "the board has started anew"
+
+    run(talk())
+
+
+@pytest.mark.parametrize("paste", ["R1", "none"])
+@pytest.mark.parametrize(
+    ("at", "accident"),
+    [  # to be silent in the setup is none: it may take long
+        *(("who", accident) for accident in ("lost", "crash", "soft", "main")),
+        *(("setup", accident) for accident in ("lost", "crash", "soft")),
+    ],
+)
+def test_a_board_that_is_just_starting_is_set_up_anew_until_it_has_all_of_it(run, monkeypatch, at, accident, paste):
+    monkeypatch.setattr(repl, "TAKEN", 0.02)
+
+    async def talk():
+        program = {"who": micropython.WHO, "setup": SETUP}[at]
+        async with Desk(paste, once={program: accident}, start=DEADLINE, timeout=SHORT) as desk:
+            monkeypatch.undo()
+            assert not desk.board.once, "it has happened"
+            assert desk.driver.about["name"]
+            assert (await desk.driver.read())["temperature"] == "21.50"
+
+    run(talk())
+
+
+def test_a_board_that_starts_anew_again_and_again_is_told(run):
+    async def talk():
+        reason = r"^the setup has not ended within 0\.3 s: the board has started anew$"
+        with pytest.raises(DriverError, match=reason):
+            async with Desk(setup="crash", start=0.3):
+                pass
 
     run(talk())
 
@@ -401,12 +437,11 @@ def test_a_pulled_cable_ends_a_command_at_once_with_its_reason(run):
         async with Desk(timeout=DEADLINE) as desk:
             desk.driver.options.controls["show"].statement = "hang"
             writing = asyncio.ensure_future(desk.driver.write("show", "x"))
-            while desk.board.mode != "hanging":
-                await asyncio.sleep(0.001)
+            await until(lambda: desk.board.mode == "hanging")
             desk.unplug()
             reason = f"USB cable gone: {desk.driver.options.port}"
             with pytest.raises(DriverError, match=reason):
-                await asyncio.wait_for(writing, 0.5)
+                await asyncio.wait_for(writing, DEADLINE)
             assert await desk.driver.gone() == reason
 
     run(talk())
@@ -431,14 +466,14 @@ def test_a_setup_without_end_is_said(run):
 
 
 def test_what_runs_no_micropython_is_said(run, monkeypatch):
-    monkeypatch.setattr(repl, "ASK_AGAIN", 0.05)
+    monkeypatch.setattr(repl, "ASK_AGAIN", 0.01)
 
     async def talk():
         master, slave = pty.openpty()
         driver = driver_at(os.ttyname(slave), start=0.2)
         with pytest.raises(DriverError, match="does not show its prompt: does it run MicroPython"):
             await driver.open(nothing)
-        assert os.read(master, 100) == 4 * b"\x03\x03\x01"
+        assert os.read(master, 6) == 2 * b"\x03\x03\x01", "it was asked more than once"
         await driver.close()
         os.close(master)
         os.close(slave)
@@ -515,7 +550,7 @@ def test_a_value_may_stand_in_a_function_of_the_statement():
 def test_micropython_itself_tells_the_same_story(run):
     async def talk():
         with MicroPython() as python:
-            driver = driver_at(python.port, reads={"count": "1 // 0"})
+            driver = driver_at(python.port, reads={"count": "1 // 0"}, timeout=SHORT)
             await driver.open(nothing)
             assert driver.about["version"].startswith("micropython 1.")
             assert driver._repl._pastes, "the newer ones have raw-paste mode"

@@ -12,6 +12,7 @@ import pytest
 
 from node.net import tty
 from node.net.tty import Tty, TtyError
+from tests.conftest import until
 
 DEADLINE = 3  # seconds for anything here
 
@@ -60,6 +61,15 @@ async def connect(path):
     port = Tty(path, 115200, ears)
     await port.open(DEADLINE)
     return port, ears
+
+
+def descriptors():
+    """What this process has open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
 
 
 async def read(far):
@@ -227,7 +237,22 @@ def test_a_port_whose_driver_hangs_does_not_hold_us_up(run, cable, monkeypatch):
         with pytest.raises(TtyError, match="unplug it"):
             await port.open(0.05)
         hanging.set()
-        assert await asyncio.to_thread(closed.wait, DEADLINE), "opened too late, so closed again"
+        assert await asyncio.to_thread(closed.wait, DEADLINE)
+        await until(lambda: not port._opening)
+        assert descriptors().count(cable[1]) == 1, "opened too late, so closed again: one is the test's"
+
+    run(talk())
+
+
+def test_an_open_port_is_one_descriptor(run, cable):
+    """Of 1024 that a process has: pyserial's pipes would take four more, for each board."""
+
+    async def talk():
+        before = descriptors()
+        port, _ = await connect(cable[1])
+        assert sorted(descriptors()) == sorted([*before, cable[1]])
+        port.close()
+        assert sorted(descriptors()) == sorted(before)
 
     run(talk())
 

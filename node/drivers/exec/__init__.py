@@ -9,12 +9,12 @@ from typing import Literal
 from node.drivers.exec.program import GRACE, OUTPUT, RATE, Program, run, start
 from node.hub import formats
 from node.hub.formats import Format, Place
-from node.hub.thing import Control, DriverError, Field
+from node.hub.formats.lapses import Lapses
+from node.hub.thing import COMMAND_DEADLINE, READ_DEADLINE, Control, DriverError, Field
 from node.net.grumble import Grumble
 from node.net.lines import Lines
 
-TIMEOUT_LIMIT = 10  # seconds: a Thing gives up reading after that
-COMMAND_DEADLINE = 4.5  # seconds, for a control: a Thing gives up after 5
+LONGEST_COMMAND = COMMAND_DEADLINE - 0.5  # seconds; so it is we who say what has taken so long
 FAILURES = 3  # readings in a row that failed, until the thing is offline; one may be an accident
 TEXT = 60  # characters of noise in our log
 LINES = 200  # the last ones of an output; what is more is no answer to a question
@@ -50,16 +50,20 @@ class Options:
             _check(self.command)
         if self.interval and self.interval < 1:
             raise ValueError("interval must be 1 second or more, or 0 for a program that keeps running")
-        if not 0 < self.timeout < TIMEOUT_LIMIT:
-            raise ValueError(f"timeout must be more than 0 and less than {TIMEOUT_LIMIT} seconds")
+        if not 0 < self.timeout < READ_DEADLINE:
+            raise ValueError(f"timeout must be more than 0 and less than {READ_DEADLINE} seconds")
         formats.check(self.format, self.fields)
+
+    def reader(self, fields: tuple[Field, ...]) -> Format:
+        """What understands the program. Raises ValueError."""
+        return Format(self.format, fields, self.fields, self.separator, self.sign)
 
     def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
         """What of the declared has no place, or one that does not fit; '' when all is well."""
         if fields and not self.command:
             return "fields need 'command': the program that prints them"
         try:
-            Format(self.format, fields, self.fields, self.separator, self.sign)
+            self.reader(fields)
         except ValueError as error:
             return str(error)
         lost = [control.name for control in controls if control.name not in self.controls]
@@ -86,23 +90,21 @@ class Driver:
         self.about = {"name": os.path.basename(options.command[0])} if options.command else {}
         self._turn = asyncio.Lock()
         self._running: Program | None = None
-        self._fresh: dict[str, str] | None = None  # what it said when it was opened, until that is read
+        self._format = options.reader(fields)
+        self._lapses = Lapses()
+        self._fresh: dict[str, str | None] | None = None  # what it said when it was opened, until that is read
         self._ran = float("-inf")  # on the loop's clock
         self._failures = 0
         self._fault = ""
         self._noise = Grumble("%s: skipped %d lines that were not understood; the last: %s")
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
         """Runs the program, or starts the one that keeps running. Raises DriverError."""
         options = self.options
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        early: dict[str, str] = {}
-        self._report: Callable[[dict[str, str]], None] = early.update
-        try:
-            self._format = Format(options.format, self.fields, options.fields, options.separator, options.sign)
-        except ValueError as error:
-            raise DriverError(str(error)) from error
+        early: dict[str, str | None] = {}
+        self._report: Callable[[dict[str, str | None]], None] = early.update
         if not options.command:
             return
         if not options.interval:
@@ -118,10 +120,11 @@ class Driver:
             raise DriverError(self._fault)  # it is never run more often than it was said, also when it fails
         self._fresh = await self._run()
 
-    async def read(self) -> dict[str, str]:
-        """The readings that the program prints. Raises DriverError, also with its own last words.
+    async def read(self) -> dict[str, str | None]:
+        """The readings that the program prints, None of a sensor that is lost.
 
-        When it has failed several times in a row the thing is lost: people see the reason.
+        Raises DriverError, also with its own last words. When it has failed several times in a row the thing is lost:
+        people see the reason.
         """
         if not self.options.command or not self.options.interval:
             return {}
@@ -149,7 +152,7 @@ class Driver:
         if type == "boolean":
             value = setting.true if value == "true" else setting.false
         command = tuple(word.replace("{value}", value) for word in setting.command)
-        deadline = self._loop.time() + COMMAND_DEADLINE
+        deadline = self._loop.time() + LONGEST_COMMAND
         try:
             async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()
@@ -170,22 +173,22 @@ class Driver:
         if running:
             await running.stop(GRACE)
 
-    async def _run(self) -> dict[str, str]:
+    async def _run(self) -> dict[str, str | None]:
         try:
             async with self._turn:
                 self._ran = self._loop.time()
                 output = await run(self.options.command, self.options.timeout)
-            readings = self._understood(output)
+            readings = self._lapses.told(self._understood(output))
         except DriverError as error:
             self._fault = str(error)
             raise
         self._failures, self._fault = 0, ""
         return readings
 
-    def _understood(self, output: bytes) -> dict[str, str]:
+    def _understood(self, output: bytes) -> dict[str, str | None]:
         """JSON is read as a whole, of all else the last LINES, one by one: the last word counts."""
         text = output.decode(errors="replace")
-        readings: dict[str, str] = {}
+        readings: dict[str, str | None] = {}
         understood = False
         for part in [text] if self.options.format == "paths" else text.splitlines()[-LINES:]:
             try:
@@ -206,7 +209,7 @@ class Driver:
 
     def _line(self, line: bytes | None) -> None:
         try:
-            readings = self._format((line or b"").decode(errors="replace"))
+            readings = self._lapses.told(self._format((line or b"").decode(errors="replace")))
         except ValueError:
             what = "a line without end" if line is None else ascii(line[:TEXT])[2:-1]
             self._noise.add(self.options.command[0], what, self._loop.time())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from node.hub import patience
 from node.hub.thing import Control, Field
 
 CHANNELS = 15  # the highest analog channel: a message has 4 bits for it
@@ -75,9 +76,7 @@ class Options:
     controls: dict[str, ControlPlace] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("baud", "timeout", "hello", "watchdog"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0")
+        patience.check(self, "baud", "timeout", "hello", "watchdog")
         low, high = SAMPLING
         if not low <= self.sampling <= high:
             raise ValueError(f"sampling must be {low} to {high} milliseconds, not {self.sampling}")

@@ -4,7 +4,7 @@ from typing import Any
 
 from node.hub import board
 from node.hub.formats import values
-from node.hub.thing import Control, Field
+from node.hub.thing import Control, Field, shared
 
 PROTOCOL = "1"
 DECLARED = 64  # fields, and controls, of one board: more is noise that looks like declarations
@@ -17,7 +17,7 @@ class Hello:
     def __init__(self, message: dict[str, Any]):
         if message.get("protocol") != PROTOCOL:
             raise ValueError("another protocol")
-        self.about = {"name": words(message["hello"]), "version": words(message.get("version"))}
+        self.about = shared({"name": words(message["hello"]), "version": words(message.get("version"))})
         self._declared: dict[str, dict[str, Any]] = {"field": {}, "control": {}}
         self._expected = {"field": 0, "control": 0}
         for word in self._expected:
@@ -34,11 +34,11 @@ class Hello:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return tuple(self._declared["field"].values())
+        return shared(tuple(self._declared["field"].values()))
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        return tuple(self._declared["control"].values())
+        return shared(tuple(self._declared["control"].values()))
 
     def declare(self, word: str, table: Any) -> None:
         """A "field" or a "control"."""

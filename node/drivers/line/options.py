@@ -3,17 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from node.hub import formats
+from node.hub import formats, patience
 from node.hub.formats import Format, Place
 from node.hub.formats.budget import compiled
 from node.hub.thing import Control, Field
 from node.net.lines import LINE
 
-HELLO_LIMIT = 14  # seconds: a Thing gives up opening after 15
-TIMEOUT_LIMIT = 5  # seconds: a Thing gives up a command after that
 
-
-@dataclass
+@dataclass(slots=True)
 class Sending:
     """Words of `[[thing.NAME.controls]]` of a board that just prints: what is sent to it, what it says to that."""
 
@@ -28,7 +25,7 @@ class Sending:
         compiled(self.confirm.replace("{value}", "1"))
 
 
-@dataclass
+@dataclass(slots=True)
 class Options:
     """`[thing.NAME]` with a board that speaks lines."""
 
@@ -48,16 +45,10 @@ class Options:
     controls: dict[str, Sending] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("baud", "timeout", "heartbeat"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0")
+        patience.check(self, "baud", "timeout", "heartbeat")
         for name in ("silence", "every", "hello"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be less than 0")
-        if self.hello > HELLO_LIMIT:
-            raise ValueError(f"hello must be {HELLO_LIMIT} seconds at most: nobody waits longer for a board")
-        if self.timeout >= TIMEOUT_LIMIT:
-            raise ValueError(f"timeout must be less than {TIMEOUT_LIMIT} seconds: nobody waits longer for a command")
         if self.format != "json":
             formats.check(self.format, self.fields)
         elif self.fields or self.controls:
@@ -66,12 +57,17 @@ class Options:
         elif not self.hello:
             raise ValueError("hello must be more than 0: a board with format = 'json' says it")
 
+    def reader(self, fields: tuple[Field, ...]) -> Format:
+        """What understands a board that just prints. Raises ValueError."""
+        assert self.format != "json"
+        return Format(self.format, fields, self.fields, self.separator, self.sign)
+
     def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
         """What of the declared has no place, or one that does not fit; '' when all is well."""
         if self.format == "json":
             return ""
         try:
-            Format(self.format, fields, self.fields, self.separator, self.sign)
+            self.reader(fields)
         except ValueError as error:
             return str(error)
         lost = [control.name for control in controls if control.name not in self.controls]

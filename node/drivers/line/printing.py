@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 
 from node.drivers.line.options import Options, Sending
-from node.hub.formats import Format
 from node.hub.formats.budget import Budget
+from node.hub.formats.lapses import Lapses
 from node.hub.thing import Control, DriverError, Field
-from node.net.listening import Listening
 from node.net.tty import TtyError
+from node.net.ttylines import TtyLines
 
 
 class Printing:
@@ -27,27 +27,27 @@ class Printing:
         self.controls = controls
         self.about: dict[str, str] = {}
         self.patience = options.silence / 3 or float("inf")  # seconds until what it said last is stale
-        self._port = Listening(options.port, options.baud, options.silence, self._line)
+        self._format = options.reader(fields)
+        self._budget = Budget()  # for what confirms
+        self._lapses = Lapses()
+        self._port = TtyLines(options.port, options.baud, options.silence, self._line)
         self._turn = asyncio.Lock()  # a board that confirms does not say what
         self._confirming: tuple[re.Pattern[str], asyncio.Future[None]] | None = None
         self._asking: asyncio.TimerHandle | None = None
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
         """Opens the port, and listens. Raises DriverError; `close` is due then, too."""
         options = self.options
         self._loop = asyncio.get_running_loop()
-        early: dict[str, str] = {}
-        self._report: Callable[[dict[str, str]], None] = early.update
+        early: dict[str, str | None] = {}
+        self._report: Callable[[dict[str, str | None]], None] = early.update
         try:
-            assert options.format != "json"
-            self._format = Format(options.format, self.fields, options.fields, options.separator, options.sign)
-            self._budget = Budget()
             await self._port.open(options.timeout)
             self._ask()
             if not await self._port.first(options.hello) and options.hello and self._port.complaint:
                 text = f"nothing from {options.port} is understood within {options.hello:g} s: {self._port.complaint}"
                 raise DriverError(text)
-        except (TtyError, ValueError) as error:
+        except TtyError as error:
             raise DriverError(str(error)) from error
         # What came at once is told when our caller is ready for it.
         self._report = report
@@ -79,9 +79,9 @@ class Printing:
         except TtyError as error:
             raise DriverError(str(error)) from error
 
-    async def gone(self) -> str:
+    def gone(self) -> asyncio.Future[str]:
         """Waits until the board is lost; why."""
-        return await asyncio.shield(self._port.lost)
+        return self._port.lost
 
     async def close(self) -> None:
         """Lets go of the port."""
@@ -102,7 +102,7 @@ class Printing:
         finally:
             self._confirming = None
         if not confirmed.done():
-            raise DriverError(self._port.lost.result())
+            raise DriverError(self._port.reason)
 
     def _ask(self) -> None:
         """Again and again, if that is wanted. A port that takes no more has nobody behind it, and is given up."""
@@ -121,7 +121,7 @@ class Printing:
         text = line.decode(errors="replace")
         confirms = self._confirms(text)
         try:
-            readings = self._format(text)
+            readings = self._lapses.told(self._format(text))
         except ValueError:
             if not confirms:
                 raise

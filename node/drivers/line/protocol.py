@@ -8,11 +8,11 @@ from typing import Any
 
 from node.drivers.line.hello import RESERVED, Hello, Number, reading, words
 from node.drivers.line.options import Options
-from node.hub.thing import Control, DriverError, Field
+from node.hub.formats.lapses import Lapses
+from node.hub.thing import Control, DriverError, Field, shared
 from node.net.grumble import Grumble
-from node.net.lines import Lines
-from node.net.listening import TEXT
-from node.net.tty import Tty, TtyError
+from node.net.tty import TtyError
+from node.net.ttylines import TtyLines
 
 COMMAND = 127  # bytes of a line to the board, its end not counted: an ATmega328P has 2 KiB of memory for all
 ASK_AGAIN = 1.0  # seconds between two questions for the hello; an Uno takes 0.05 s to say it
@@ -24,6 +24,10 @@ _READER = json.JSONDecoder(parse_float=Number, parse_int=Number)  # to make one 
 class Talking:
     """A board on a serial port. Until it has said hello, it is what its board.toml says of it."""
 
+    __slots__ = (
+        *("_complaints", "_greeted", "_hello", "_id", "_known", "_lapses", "_loop", "_pending", "_pinging", "_port"),
+        *("_report", "_turn", "about", "controls", "fields", "options"),
+    )
     interval = None
 
     def __init__(self, options: Options, fields: tuple[Field, ...] = (), controls: tuple[Control, ...] = ()):
@@ -31,35 +35,31 @@ class Talking:
         self.fields = fields
         self.controls = controls
         self.about: dict[str, str] = {}
-        self._tty = Tty(options.port, options.baud, self)
+        self._port = TtyLines(options.port, options.baud, 2 * options.heartbeat, self._line)
         self._turn = asyncio.Lock()  # a board has room for one command
         self._id = 0
         self._pending: dict[str, asyncio.Future[None]] = {}
-        self._waiting_for_end: list[asyncio.Future[str]] = []
         self._hello: Hello | None = None  # while it is being said
-        self._heartbeat: asyncio.TimerHandle | None = None
-        self._noise = Grumble("%s: skipped %d lines that were not understood; the last: %s")
+        self._pinging: asyncio.TimerHandle | None = None
         self._complaints = Grumble("%s: the board has complained %d times; the last: %s")
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
         """Opens the port and waits for the hello. Raises DriverError; `close` is due then, too."""
         self._loop = asyncio.get_running_loop()
-        self._greeted: asyncio.Future[str] = self._loop.create_future()  # '' or why it will not be
-        self._lost: asyncio.Future[str] = self._loop.create_future()
-        self._waiting_for_end = [self._greeted, self._lost]
-        self._lines = Lines()
+        self._greeted: asyncio.Future[None] | None = self._loop.create_future()
         self._hello = None
         self._known: dict[str, Field] = {}
-        self._nonsense = ""
-        early: dict[str, str] = {}
-        self._report: Callable[[dict[str, str]], None] = early.update
+        self._lapses = Lapses()
+        early: dict[str, str | None] = {}
+        self._report: Callable[[dict[str, str | None]], None] = early.update
         try:
-            await self._tty.open(self.options.timeout)
-            await self._greet()
+            await self._port.open(self.options.timeout)
+            await self._greet(self._greeted)
+            self._greeted = None
+            await self._port.first(0)  # it has come: now silence counts
         except TtyError as error:
             raise DriverError(str(error)) from error
-        self._heard = self._loop.time()
-        self._heartbeat = self._loop.call_later(self.options.heartbeat / 2, self._listen)
+        self._pinging = self._loop.call_later(self.options.heartbeat / 2, self._ping)
         # What came right after the hello is told when our caller has seen which fields there are now.
         self._report = report
         if early:
@@ -82,40 +82,24 @@ class Talking:
         except TtyError as error:
             raise DriverError(str(error)) from error
 
-    async def gone(self) -> str:
+    def gone(self) -> asyncio.Future[str]:
         """Waits until the board is lost; why."""
-        return await asyncio.shield(self._lost)
+        return self._port.lost
 
     async def close(self) -> None:
         """Lets go of the port."""
-        self._end("closed")
+        if self._pinging:
+            self._pinging.cancel()
+        self._port.close()
 
     # From the port
 
-    def received(self, data: bytes) -> None:
-        """What the board says, as it comes."""
-        for line in self._lines.feed(data):
-            if self._lost.done():  # by one of these lines
-                return
-            if line is None:
-                self._skip("a line without end")
-            elif line:
-                self._line(line)
-
     def _line(self, line: bytes) -> None:
-        try:
-            self._understand(_READER.decode(line.decode()))
-        except (ValueError, RecursionError):  # the latter: a thousand brackets
-            self._skip(ascii(line[:TEXT])[2:-1])
-        else:
-            self._heard = self._loop.time()
-
-    def closed(self, reason: str) -> None:
-        """The port is gone."""
-        self._end(reason)
-
-    def _understand(self, message: Any) -> None:
         """Raises ValueError when it makes no sense."""
+        try:
+            message = _READER.decode(line.decode())
+        except RecursionError:  # a thousand brackets
+            raise ValueError("too deep") from None
         if not isinstance(message, dict):
             raise ValueError("not an object")
         match next((word for word in RESERVED if word in message), None):
@@ -136,24 +120,24 @@ class Talking:
 
     def _take(self, readings: dict[str, Any]) -> None:
         values = {
-            name: reading(value, self._known[name].type)
+            name: None if value is None else reading(value, self._known[name].type)
             for name, value in readings.items()
-            if name in self._known and value is not None
+            if name in self._known
         }
-        if values:
-            self._report(values)
+        if told := self._lapses.told(values):
+            self._report(told)
 
     def _declared(self, hello: Hello) -> None:
         if not hello.complete:
             return
         self._hello = None
         fields, controls = hello.fields or self.fields, hello.controls or self.controls
-        if not self._greeted.done():
+        if self._greeted is not None and not self._greeted.done():
             self.fields, self.controls, self.about = fields, controls, hello.about
-            self._known = {field.name: field for field in fields}
-            self._greeted.set_result("")
+            self._known = shared({field.name: field for field in fields})
+            self._greeted.set_result(None)
         elif (fields, controls, hello.about) != (self.fields, self.controls, self.about):
-            self._end("the board has started with another firmware")
+            self._port.close("the board has started with another firmware")
 
     def _reply(self, id: Any, error: DriverError | None) -> None:
         waiting = self._pending.get(id) if isinstance(id, str) else None
@@ -164,28 +148,21 @@ class Talking:
         else:
             waiting.set_result(None)
 
-    def _skip(self, what: str) -> None:
-        self._nonsense = what
-        if self._greeted.done():  # before, a boot loader may babble
-            self._noise.add(self.options.port, what, self._loop.time())
-
     # To the port
 
-    async def _greet(self) -> None:
+    async def _greet(self, greeted: asyncio.Future[None]) -> None:
         """Asks for the hello until it comes: a board that is being reset misses the question."""
         try:
             async with asyncio.timeout(self.options.hello):
-                while not self._greeted.done():
-                    self._tty.write(b'{"hello":1}\n')
-                    await asyncio.wait([self._greeted], timeout=ASK_AGAIN)
+                while not greeted.done():
+                    self._port.write(b'{"hello":1}\n')
+                    await self._wait_for(greeted, ASK_AGAIN)
         except TimeoutError:
             text = f"the board on {self.options.port} does not say hello: is our firmware on it?"
             text += " One that just prints needs 'format'."
-            if self._nonsense:
-                text += f" It says {self._nonsense!r}; is {self.options.baud} baud right?"
+            if self._port.complaint:
+                text += f" But {self._port.complaint}"
             raise DriverError(text) from None
-        if self._greeted.result():
-            raise DriverError(self._greeted.result())
 
     async def _command(self, control: str, value: str) -> None:
         self._id = self._id % LAST_ID + 1
@@ -195,36 +172,28 @@ class Talking:
         id = str(self._id)
         waiting = self._pending[id] = self._loop.create_future()
         try:
-            self._tty.write(line + b"\n")
-            await waiting
+            self._port.write(line + b"\n")
+            await self._wait_for(waiting)
+            waiting.result()
         finally:
             del self._pending[id]
 
-    def _listen(self) -> None:
-        """Twice a heartbeat: has the board said something? Is it to be asked, or to be given up?"""
-        silent = self._loop.time() - self._heard
-        if silent >= 2 * self.options.heartbeat:
-            self._end(f"the board on {self.options.port} has been silent for {silent:.0f} s")
-            return
-        if silent >= self.options.heartbeat:
-            try:
-                self._tty.write(b'{"ping":1}\n')
-            except TtyError as error:
-                self._end(str(error))
-                return
-        self._heartbeat = self._loop.call_later(self.options.heartbeat / 2, self._listen)
+    async def _wait_for(self, answer: asyncio.Future[None], seconds: float | None = None) -> None:
+        """Until it is there, or the time is over. Raises DriverError when the board is lost meanwhile."""
+        both: list[asyncio.Future[Any]] = [answer, self._port.lost]
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._port.lost.done() and not answer.done():
+            raise DriverError(self._port.reason)
 
-    def _end(self, reason: str) -> None:
-        """Nothing is to be expected from the board any more."""
-        self._tty.close()
-        if self._heartbeat:
-            self._heartbeat.cancel()
-        for waiting in self._pending.values():
-            if not waiting.done():
-                waiting.set_exception(DriverError(reason))
-        for future in self._waiting_for_end:
-            if not future.done():
-                future.set_result(reason)
+    def _ping(self) -> None:
+        """Twice a heartbeat: is it to be asked whether it lives?"""
+        if self._loop.time() - self._port.heard >= self.options.heartbeat:
+            try:
+                self._port.write(b'{"ping":1}\n')
+            except TtyError as error:
+                self._port.close(str(error))
+                return
+        self._pinging = self._loop.call_later(self.options.heartbeat / 2, self._ping)
 
 
 def _spell(value: str, type: str) -> str:

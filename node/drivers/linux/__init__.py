@@ -96,6 +96,15 @@ class Options:
         if self.interval < 1:
             raise ValueError(f"interval must be 1 second or more, not {self.interval:g}")
 
+    def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
+        """What is declared and can be no light, in words; '' when all is well. Which fields there are, shows later."""
+        for control in controls:
+            if control.name not in self.controls:
+                return f"{control.name} needs one of the words led, backlight"
+            if control.type not in LIGHTS:
+                return f"{control.name} must be of type {' or '.join(LIGHTS)}, not {control.type}"
+        return ""
+
 
 class Driver:
     """Reads every ten seconds. The machine itself cannot be lost; sensors can, one of them or all."""
@@ -109,9 +118,7 @@ class Driver:
         self._declared = fields
         self._machine = Machine(options.root, options.disk)
         self._lights: dict[str, Light] = {
-            control.name: options.controls[control.name].light(options.root, control.type)
-            for control in controls
-            if control.name in options.controls
+            control.name: options.controls[control.name].light(options.root, control.type) for control in controls
         }
         self._sensors: dict[str, Sensor] = {name: place.sensor(options.root) for name, place in options.fields.items()}
         self._sensors |= self._lights
@@ -205,11 +212,6 @@ class Driver:
             raise DriverError(f"{name} needs one of the words {', '.join(WORDS)}: this machine itself tells {there}")
         whole = self._options.machine or not (self._declared or self.controls)
         self._machine.keep(self._machine.fields.keys() - self._sensors.keys() if whole else own)
-        for control in self.controls:
-            if control.name not in self._lights:
-                raise DriverError(f"{control.name} needs one of the words led, backlight")
-            if control.type not in LIGHTS:
-                raise DriverError(f"{control.name} must be of type {' or '.join(LIGHTS)}, not {control.type}")
 
     async def _limited(self, control: Control) -> Control:
         """With the range that the light has."""

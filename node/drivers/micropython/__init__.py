@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import CodeType
 
-from node.drivers.micropython.repl import Fault, Repl, ReplError
+from node.drivers.micropython.repl import Astray, Fault, Repl, ReplError, Restarted
 from node.hub.formats import values
 from node.hub.thing import Control, DriverError, Field
 from node.net.tty import Tty, TtyError
@@ -128,10 +128,10 @@ class Driver:
             async with asyncio.timeout(self.options.start):
                 await self._tty.open(self.options.start)
                 await self._repl.enter()
-                waiting_for = f"the setup has not ended within {self.options.start:g} s"
-                await self._introduce()
-                if self.options.setup:
-                    await self._repl.run(self.options.setup)
+                waiting_for = unfinished = f"the setup has not ended within {self.options.start:g} s"
+                while trouble := await self._set_up():
+                    waiting_for = f"{unfinished}: {trouble}"
+                    await self._repl.enter()
         except TimeoutError:
             raise DriverError(waiting_for) from None
         except Fault as fault:
@@ -205,6 +205,22 @@ class Driver:
         except ValueError as error:
             raise DriverError(f"{name}: {_words(str(error))}") from error
 
+    async def _set_up(self) -> str:
+        """Asks the board who it is and runs the setup; why that has to begin anew, or "". Raises Fault.
+
+        A board that is just starting may lose what it was told, or say nothing and run a program of its own.
+        """
+        try:
+            async with asyncio.timeout(self.options.timeout):
+                await self._introduce()
+            if self.options.setup:
+                await self._repl.run(self.options.setup)
+        except Astray as error:
+            return str(error)
+        except TimeoutError:
+            return "the board does not say who it is"
+        return ""
+
     async def _introduce(self) -> None:
         """Asks the board who it is; one that cannot tell is still a board."""
         try:
@@ -225,6 +241,8 @@ class Driver:
                     return await self._repl.run(code)
             except Fault as fault:
                 raise DriverError(f"{what}: {_words(str(fault))}") from fault
+            except Restarted as error:
+                raise self._ended(str(error)) from error
             except TimeoutError:
                 await self._interrupt(what)
                 raise _Hung(f"{what}: no end within {self.options.timeout:g} s, interrupted") from None

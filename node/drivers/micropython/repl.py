@@ -1,26 +1,41 @@
 """MicroPython's raw REPL without a port: a program goes in, and what it printed comes out.
 
 Source: "The MicroPython Interactive Interpreter Mode" in MicroPython's documentation, raw mode and raw-paste mode.
-Nothing here has a deadline: whoever waits brings his own, and calls `enter` again when it has run out.
+What a program does has no deadline here: whoever waits brings his own, and calls `enter` again when it has run out.
 """
 
 import asyncio
+import contextlib
+import itertools
+import secrets
 from collections.abc import Callable
 
 INTERRUPT, RAW, FRIENDLY, END = b"\x03", b"\x01", b"\x02", b"\x04"  # Ctrl-C, Ctrl-A, Ctrl-B, Ctrl-D
 READY = b"raw REPL; CTRL-B to exit\r\n>"
-PROMPT = b">>> "  # of the friendly REPL: whoever sees it has been reset
+PROMPT = b"\r\n>>> "  # of the friendly REPL: whoever sees it has been reset
 PASTE = b"\x05A\x01"  # Ctrl-E, A, Ctrl-A: raw-paste mode, please
 CREDIT = b"\x01"  # the board takes one more window of bytes
-PIECE = 256  # bytes at once where there is no raw-paste mode: what the smallest boards keep until they look
-PAUSE = 0.01  # seconds after such a piece, as mpremote does it
+PIECE = 32  # bytes at once where there is no raw-paste mode: a micro:bit keeps 64 until it looks, and loses the rest
+PAUSE = 0.01  # seconds after such a piece, as the micro:bit's own tools (Mu, microfs) do it
+TAKEN = 1.0  # seconds until a board has taken a program, which it says at once; a micro:bit needs 0.005
+SLOWEST = 900  # bytes a second, which come on top of that: 9600 baud
 OUTPUT = 4096  # bytes that one program may print: a reading has ten, and whatever has more is no reading
-ASK_AGAIN = 0.4  # seconds between two attempts to interrupt: a board that is just starting misses them
-SETTLE = 0.1  # seconds in which the answers to earlier attempts come, when there were several
+ASK_AGAIN = 0.4  # seconds for the first attempt to interrupt, and more for each one after it; a micro:bit needs 0.01
 
 
 class ReplError(Exception):
     """What comes is not what a raw REPL says, in words for people."""
+
+
+class Astray(ReplError):
+    """The board has not heard all, or does something else: to `enter` again may help."""
+
+
+class Restarted(Astray):
+    """The board has lost all that it was told."""
+
+    def __init__(self) -> None:
+        super().__init__("the board has started anew")
 
 
 class Fault(Exception):
@@ -32,7 +47,7 @@ class Repl:
 
     def __init__(self, write: Callable[[bytes], None]):
         self.ready = False  # it shows its prompt and waits for a program
-        self.restarted = False  # it has shown the prompt of the friendly REPL, unasked
+        self.restarted = False  # it has shown the prompt of a board that starts, unasked
         self._write = write
         self._heard = bytearray()
         self._news = asyncio.Event()
@@ -44,8 +59,8 @@ class Repl:
         """What the board says, in pieces of any size."""
         self._heard += data
         if self.ready:  # nobody has asked: a timer on the board may print
-            self.restarted = self.restarted or PROMPT in self._heard
-            del self._heard[: -len(PROMPT)]
+            self.restarted = self.restarted or PROMPT in self._heard or READY in self._heard
+            del self._heard[: -len(READY)]
         self._news.set()
 
     def end(self, reason: str) -> None:
@@ -54,20 +69,22 @@ class Repl:
         self._news.set()
 
     async def enter(self) -> bool:
-        """Interrupts what the board is doing, until it is in raw mode. Whether it has been in it all the time."""
+        """Interrupts what the board is doing, until it is in raw mode. Whether it has been in it all the time.
+
+        A board that is just starting loses what it is told, or hears it late, all at once. So it is asked again, each
+        time with more patience, and believed when it prints the word of the last time: nothing is under way then.
+        """
         self.ready = self._was_friendly = False
-        late = False
-        while True:
+        for attempt in itertools.count(1):
+            word = secrets.token_hex(4).encode()
             self._write(INTERRUPT + INTERRUPT + RAW)
-            try:
-                async with asyncio.timeout(ASK_AGAIN):
-                    await self._see_ready()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(attempt * ASK_AGAIN):
+                    await self._see(READY)
+                    self._write(b"print('%s')" % word + END)
+                    await self._see(b"OK" + word)
+                    await self._see(END + END + b">")
                     break
-            except TimeoutError:
-                late = True
-        if late:
-            await asyncio.sleep(SETTLE)
-        self._heard.clear()
         self.ready = True
         return not self._was_friendly
 
@@ -75,10 +92,16 @@ class Repl:
         """What the program printed. Raises Fault when it ended with an exception, ReplError when nobody can tell."""
         self.ready = False
         self._heard.clear()
-        await self._send(code.encode())
+        data = code.encode()
+        try:
+            async with asyncio.timeout(TAKEN + len(data) / SLOWEST):
+                await self._send(data)
+        except TimeoutError:
+            raise Astray("the board does not take a program") from None
         printed = await self._until(END)
         wrong = await self._until(END)
-        await self._until(b">")
+        if (await self._until(b">")).endswith(READY[:-1]):
+            raise Restarted
         self._heard.clear()
         self.ready = True
         if wrong.strip():
@@ -103,7 +126,7 @@ class Repl:
                     self._pastes = False
                     await self._until(b">")
                 case other:
-                    raise ReplError(f"the board says {ascii(other)[1:]} in place of its prompt")
+                    raise Astray(f"the board says {ascii(other)[1:]} in place of its prompt")
         await self._pieces(data)
 
     async def _paste(self, data: bytes) -> None:
@@ -128,12 +151,14 @@ class Repl:
                 await asyncio.sleep(PAUSE)
         self._write(END)
         if (answer := await self._exactly(2)) != b"OK":
-            raise ReplError(f"the board says {ascii(answer)[1:]} in place of OK")
+            raise Astray(f"the board says {ascii(answer)[1:]} in place of OK")
 
-    async def _see_ready(self) -> None:
+    async def _see(self, mark: bytes) -> None:
+        """Lets the mark go by, and all before it."""
         while True:
             self._was_friendly = self._was_friendly or PROMPT in self._heard
-            if READY in self._heard:
+            if (at := self._heard.find(mark)) >= 0:
+                del self._heard[: at + len(mark)]
                 return
             del self._heard[: -len(READY)]
             await self._more()
@@ -143,6 +168,8 @@ class Repl:
         while (at := self._heard.find(mark)) < 0:
             if len(self._heard) > OUTPUT:
                 raise ReplError(f"it prints more than {OUTPUT} bytes")
+            if self._heard.endswith((PROMPT, READY)):
+                raise Restarted
             await self._more()
         found = bytes(self._heard[:at])
         del self._heard[: at + len(mark)]

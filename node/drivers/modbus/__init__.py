@@ -80,10 +80,13 @@ class Driver:
         self._types = {each.name: each.type for each in self.fields}
         self._spans = spans(options.fields.items(), options.gap)
         self._bus: Bus | None = None
+        self._rest = 0.0
 
     async def open(self, report: Callable[[dict[str, str]], None]) -> None:
         """Joins the line and reads once. Raises DriverError."""
         options = self.options
+        if asyncio.get_running_loop().time() < self._rest:
+            raise DriverError(f"device {options.device} on {options.port} does not answer")
         self._failed = 0
         self._silent: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         try:
@@ -115,9 +118,7 @@ class Driver:
 
     async def write(self, control: str, value: str) -> None:
         """Sets a register or coil; returns when the device has confirmed it. Raises DriverError."""
-        place = self.options.controls.get(control)
-        if place is None:
-            raise DriverError(f"there is no control {control}")
+        place = self.options.controls[control]
         try:
             await self._request(_writing(place, place.values(value)))
         except (BusError, ValueError) as error:
@@ -132,6 +133,7 @@ class Driver:
     async def close(self) -> None:
         """Leaves the line."""
         if self._bus:
+            self._rest = self._bus.rest(self.options.device)
             self._bus.leave()
             self._bus = None
 

@@ -18,7 +18,9 @@ SHORTEST = 0.002  # seconds: the same for fast lines, and what USB adapters need
 BITS = 11  # of a character on the line
 LONGEST = 512  # bytes: twice the longest frame; what is more is noise
 TRIES = 2  # of a request: an echo on the line or a lost bit; reading and setting again do no harm.
-# Who was silent the last time is asked once: the others on the line wait meanwhile.
+# Who was silent the last time is asked once, and lets all who answer go first: a live one waits for one dead one.
+REST = 10  # of the line's time a tenth at most goes to those who are gone: the others keep their intervals.
+REST_OF_ALL = 2  # where nobody answers half of it: all who come back with the power are soon there, and who is new
 
 _buses: dict[str, "Bus"] = {}  # those in use, by port
 
@@ -66,11 +68,14 @@ class Bus:
         self._tty = Tty(path, baud, self, parity, stopbits)
         self._silence = max(SILENCE * BITS / baud, SHORTEST)
         self._turn = asyncio.Lock()
+        self._behind = asyncio.Lock()  # one of those who may not answer waits for the turn at a time
+        self._each: dict[int, asyncio.Lock] = {}  # one request to a device at a time
         self._clock = asyncio.get_running_loop().time
         self._frames = FramerRTU(DecodePDU(False))
         self._opened = False
         self._device = 0  # who is asked
-        self._silent: set[int] = set()  # who has not answered the last time
+        self._live: set[int] = set()  # who has answered the last time
+        self._silent: dict[int, float] = {}  # who has not, and until when it rests
         self._late: dict[int, float] = {}  # until when an answer to a question of before may come, by device
         self._data = b""
         self._answer: asyncio.Future[Any] | None = None
@@ -91,37 +96,55 @@ class Bus:
         if self.users == 0:
             self._end("closed")
 
+    def rest(self, device: int) -> float:
+        """Until when a device is not to be asked, on the loop's clock: it was silent, and others wait for the line.
+
+        The more of them are gone, the more seldom each has its turn.
+        """
+        return self._silent.get(device, 0.0)
+
     async def request(self, device: int, pdu: Any, timeout: float) -> Any:
         """The device's answer to a request of pymodbus. Raises BusError, Refusal."""
         pdu.dev_id = device
-        async with self._turn:
-            late = self._late.pop(device, 0.0) - self._clock()
+        async with self._each.setdefault(device, asyncio.Lock()):
+            late = self._late.get(device, 0.0) - self._clock()
             if late > 0:  # a frame does not say what it answers
                 await asyncio.sleep(late)
-            answer = None
             for attempt in range(1 if device in self._silent else TRIES):
-                if self.lost.done():
-                    raise BusError(self.lost.result())
-                self._late[device] = self._clock() + 2 * timeout
-                try:
-                    found = await self._ask(device, pdu, timeout)
-                except TimeoutError:
-                    continue
-                except TtyError as error:
-                    raise BusError(str(error)) from error
-                if found.function_code & 0x7F == pdu.function_code:
-                    answer = found
+                if device in self._live:
+                    answer = await self._try(device, pdu, timeout)
+                else:
+                    async with self._behind:
+                        answer = await self._try(device, pdu, timeout)
+                if answer is not None:
                     if attempt == 0:
                         del self._late[device]
                     break
-        if answer is None:
-            self._silent.add(device)
-            raise BusError(f"device {device} on {self.path} does not answer")
-        self._silent.discard(device)
+                self._live.discard(device)
+                share = REST * len({*self._silent, device}) if self._live else REST_OF_ALL * self.users
+                self._silent[device] = self._clock() + share * timeout
+            else:
+                raise BusError(f"device {device} on {self.path} does not answer")
+        self._silent.pop(device, None)
+        self._live.add(device)
         if answer.isError():
             code = answer.exception_code
             raise Refusal(f"device {device} refuses: {_REFUSALS.get(code, f'its code is {code}')}")
         return answer
+
+    async def _try(self, device, pdu, timeout):
+        """The answer, or None when nothing came in time that can be one."""
+        async with self._turn:
+            if self.lost.done():
+                raise BusError(self.lost.result())
+            self._late[device] = self._clock() + 2 * timeout
+            try:
+                found = await self._ask(device, pdu, timeout)
+            except TimeoutError:
+                return None
+            except TtyError as error:
+                raise BusError(str(error)) from error
+        return found if found.function_code & 0x7F == pdu.function_code else None
 
     async def _ask(self, device, pdu, timeout):
         self._device, self._data = device, b""
@@ -131,7 +154,6 @@ class Bus:
             async with asyncio.timeout(timeout):
                 return await self._answer
         finally:
-            self._answer = None
             await asyncio.sleep(self._silence)  # the line has to be silent between frames
 
     # From the port

@@ -18,8 +18,10 @@ from node.hub.thing import Field
 
 WORDS = {"pairs": "key", "csv": "column", "regex": "pattern", "paths": "path"}  # which word of a Place is for which
 COLUMNS = 256  # a line has 1024 bytes
+NOWHERE = object()
 
 Name = Literal["pairs", "csv", "regex", "paths"]
+# What is printed for a field, None for JSON's null. Raises LookupError when nothing is.
 Finder = Callable[[Any], str | None]
 
 
@@ -82,22 +84,20 @@ class Format:
             for place in (places.get(field.name, Place()),)
         ]
 
-    def __call__(self, text: str) -> dict[str, str]:
-        """The readings in a line, by the names of fields; {} when the sensors have none just now.
+    def __call__(self, text: str) -> dict[str, str | None]:
+        """The readings in a line, by the names of fields; None of a sensor that has none just now.
 
         Raises ValueError when no field is in it, or one has a value that is not of its type.
         """
         printed = self._split(text)
-        readings = {}
-        found = False
+        readings: dict[str, str | None] = {}
         for field, place, find in self._fields:
-            raw = find(printed)
-            if raw is not None:
-                found = True
-                value = _value(raw, field, place)
-                if value is not None:
-                    readings[field.name] = value
-        if not found and self._fields:
+            try:
+                raw = find(printed)
+            except LookupError:
+                continue
+            readings[field.name] = None if raw is None else _value(raw, field, place)
+        if not readings and self._fields:
             raise ValueError("no field is in it")
         return readings
 
@@ -144,8 +144,8 @@ def _pairs(separator: str, sign: str, text: str) -> dict[str, str]:
 BLANKS = str.maketrans(",;", "  ")
 
 
-def _keyed(key: str, pairs: dict[str, str]) -> str | None:
-    return pairs.get(key)
+def _keyed(key: str, pairs: dict[str, str]) -> str:
+    return pairs[key]
 
 
 def _columns(separator: str, text: str) -> list[str]:
@@ -159,13 +159,15 @@ def _columns(separator: str, text: str) -> list[str]:
         raise ValueError(str(error)) from None
 
 
-def _column(number: int, columns: list[str]) -> str | None:
-    return columns[number] if number < len(columns) else None
+def _column(number: int, columns: list[str]) -> str:
+    return columns[number]
 
 
-def _searched(budget: Budget, pattern, text: str) -> str | None:
+def _searched(budget: Budget, pattern, text: str) -> str:
     found = budget.search(pattern, text)
-    return found[1] if found else None
+    if found is None or found[1] is None:  # a group that is optional
+        raise LookupError
+    return found[1]
 
 
 def _json(text: str) -> Any:
@@ -177,14 +179,14 @@ def _json(text: str) -> Any:
 
 def _at(steps: tuple[str | int, ...], data: Any) -> str | None:
     """Texts as they are, numbers as they are spelled; a table or list is no value."""
-    found = follow(steps, data)
+    found = follow(steps, data, NOWHERE)
+    if found is NOWHERE:
+        raise LookupError
     if isinstance(found, bool):
         return "true" if found else "false"
-    if isinstance(found, str):
-        return found
-    if found is not None:
+    if isinstance(found, dict | list):
         raise ValueError("a table or a list is no value")
-    return None
+    return found
 
 
 def _value(raw: str, field: Field, place: Place) -> str | None:

@@ -26,15 +26,15 @@ def path(text: str) -> Path:
     return tuple(steps)
 
 
-def follow(steps: Path, data: Any) -> Any:
-    """What is there; None when nothing is."""
+def follow(steps: Path, data: Any, otherwise: Any = None) -> Any:
+    """What is there, and `otherwise` when nothing is."""
     for step in steps:
         if isinstance(step, int):
             if not isinstance(data, list) or step >= len(data):
-                return None
+                return otherwise
             data = data[step]
         else:
-            if not isinstance(data, dict):
-                return None
-            data = data.get(step)
+            if not isinstance(data, dict) or step not in data:
+                return otherwise
+            data = data[step]
     return data

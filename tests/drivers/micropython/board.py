@@ -1,23 +1,28 @@
 """A board that runs MicroPython, as far as its REPL goes; its Python is ours, and its hardware the test."""
 
 import io
+import re
 import traceback
 from contextlib import suppress
 
 BANNER = b'MicroPython v1.26.0 on 2026-08-22; Nothing with RP2040\r\nType "help()" for more information.\r\n>>> '
 READY = b"raw REPL; CTRL-B to exit\r\n>"
 WINDOW = 16  # bytes; the smallest real ones have 32
+WORD = re.compile(r"print\('[0-9a-f]{8}'\)")  # what it prints to show that it is where it should be
 
 
 class Board:
     """`hears(bytes)` gives what the board answers. `paste` is R1, R0 or none: how well it knows raw-paste mode.
 
-    Programs of one word are its own: `hang` ends with Ctrl-C only, `deaf` not even then, `crash` resets the board,
-    `flood` prints for ever, `mute` is taken and never answered.
+    Programs of one word are its own: `hang` ends with Ctrl-C only, `deaf` not even then, `crash` resets the board and
+    `soft` its Python only, `main` is a reset after which the board's own program runs, `flood` prints for ever, `mute`
+    is taken and never answered, and of `lost` the end is not heard. `once` has words for what happens to a program when
+    it comes for the first time.
     """
 
-    def __init__(self, paste="R1"):
+    def __init__(self, paste="R1", once=None):
         self.paste = paste
+        self.once = dict(once or {})
         self.mode = "friendly"
         self.ran = []
         self.resets = 0
@@ -82,8 +87,12 @@ class Board:
             self.mode = "friendly"
             self._out += b"\r\n" + BANNER
         elif mark == b"\x04":
-            self._out += b"OK"
-            self._run()
+            if self._line:
+                self._run(b"OK")
+            else:
+                self.reset()
+                self.mode = "raw"
+                self._out += b"OK\r\nsoft reboot\r\n" + READY
             return
         elif mark != b"\x03":
             self._line += mark
@@ -92,8 +101,7 @@ class Board:
 
     def _paste(self, mark):
         if mark == b"\x04":
-            self._out += b"\x04"
-            self._run()
+            self._run(b"\x04")
             return
         if mark == b"\x03":
             self.mode, self._line = "raw", b""
@@ -114,16 +122,29 @@ class Board:
     def _deaf(self, mark):
         pass
 
-    def _run(self):
-        code, self._line, self.mode = self._line.decode(), b"", "raw"
-        self.ran.append(code)
-        word = code.removeprefix("print(").removesuffix("\n)")
+    def _run(self, taken):
+        code = self._line.decode()
+        word = self.once.pop(code, code.removeprefix("print(").removesuffix("\n)"))
+        if word == "lost":
+            return
+        self._out += taken
+        self._line, self.mode = b"", "raw"
+        if not WORD.fullmatch(code):
+            self.ran.append(code)
         if word in ("hang", "mute", "deaf", "flood"):
             self.mode = "deaf" if word == "deaf" else "hanging"
             self._out += 5000 * b"x" if word == "flood" else b""
             return
         if word == "crash":
             self._out += self.reset()
+            return
+        if word == "soft":
+            self.reset()
+            self.mode = "raw"
+            self._out += b"\x04\x04MPY: soft reboot\r\n" + READY
+            return
+        if word == "main":
+            self.runs_main()
             return
         printed, wrong = io.StringIO(), ""
         self.names["print"] = lambda *words, **more: print(*words, **more, file=printed)

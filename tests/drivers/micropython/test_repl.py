@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from node.drivers.micropython import repl
-from node.drivers.micropython.repl import Fault, Repl, ReplError
+from node.drivers.micropython.repl import Astray, Fault, Repl, ReplError, Restarted
 from tests.conftest import until
 from tests.drivers.micropython.board import BANNER, READY, Board
 
@@ -44,8 +44,7 @@ class Line:
 
 @pytest.fixture
 def hurry(monkeypatch):
-    monkeypatch.setattr(repl, "ASK_AGAIN", 0.02)
-    monkeypatch.setattr(repl, "SETTLE", 0.02)
+    monkeypatch.setattr(repl, "ASK_AGAIN", 0.002)
 
 
 @pytest.mark.parametrize("step", [1, 4096])
@@ -56,8 +55,7 @@ def test_a_program_is_run_and_what_it_printed_comes_back(run, paste, step):
         await line.repl.enter()
         assert await line.repl.run("x = 3\nprint(x, 'a')\nprint(10.50)") == "3 a\n10.5"
         assert await line.repl.run("print(x)") == "3"
-        assert await line.repl.run("") == ""
-        assert line.board.ran == ["x = 3\nprint(x, 'a')\nprint(10.50)", "print(x)", ""]
+        assert line.board.ran == ["x = 3\nprint(x, 'a')\nprint(10.50)", "print(x)"]
 
     run(talk())
 
@@ -80,8 +78,9 @@ def test_a_long_program_is_never_more_at_once_than_the_board_takes(run, paste):
     async def talk():
         line = Line(Board(paste))
         await line.repl.enter()
+        line.board.largest = 0
         assert await line.repl.run(LONG) == "600"
-        assert line.board.largest <= (16 if paste == "R1" else 256), "the board itself counts its window"
+        assert line.board.largest <= (16 if paste == "R1" else 32), "the board itself counts its window"
 
     run(talk())
 
@@ -145,24 +144,88 @@ def test_who_gives_up_in_the_middle_of_pasting_can_go_on(run):
     run(talk())
 
 
-def test_a_board_that_is_just_starting_is_asked_again_and_its_late_answers_harm_nothing(run, hurry):
+@pytest.mark.parametrize("lost", [1, 3, 4, 20, 22, 23, 50])
+def test_a_board_that_is_just_starting_loses_what_it_is_told_and_is_asked_again(run, hurry, lost):
     async def talk():
-        line, loop = Line(Board()), asyncio.get_running_loop()
-        hears, early, came = line.board.hears, [], asyncio.Event()
+        line = Line(Board())
+        hears, told = line.board.hears, bytearray()
 
-        def starting(data):
-            early.append(data)
-            if len(early) < 3:
-                return b""
-            line.board.hears = hears
-            late = hears(b"".join(early[:2]))
-            loop.call_later(0.01, lambda: (line.repl.feed(late), came.set()))
-            return hears(data)
+        def starts(data):
+            told.extend(data)
+            return hears(bytes(told[max(lost, len(told) - len(data)) :]))
 
-        line.board.hears = starting
+        line.board.hears = starts
         await line.repl.enter()
-        while not came.is_set():
-            assert await line.repl.run("print(1)") == "1"
+        assert await line.repl.run("print(1)") == "1"
+
+    run(talk())
+
+
+def test_a_board_that_hears_it_all_late_and_in_pieces_is_waited_for(run, hurry):
+    async def talk():
+        line = Line(Board())
+        hears, told, starts = line.board.hears, asyncio.Queue(), asyncio.Event()
+
+        def keeps(data):
+            told.put_nowait(data)
+            if told.qsize() == 3:
+                starts.set()
+            return b""
+
+        async def works():
+            await starts.wait()
+            while True:
+                line.brings(hears(await told.get()))
+                await asyncio.sleep(0.005)  # it is slow, too
+
+        line.board.hears = keeps
+        working = asyncio.ensure_future(works())
+        await line.repl.enter()
+        for number in range(10):
+            assert await line.repl.run(f"print({number})") == str(number), "what was under way has harmed it"
+        working.cancel()
+
+    run(talk())
+
+
+@pytest.mark.parametrize("paste", PASTES)
+def test_a_program_of_which_the_end_is_lost_is_given_up_at_once(run, monkeypatch, paste):
+    async def talk():
+        line = Line(Board(paste))
+        await line.repl.enter()
+        with monkeypatch.context() as hurry, pytest.raises(Astray, match="the board does not take a program"):
+            hurry.setattr(repl, "TAKEN", 0.01)
+            await line.repl.run("lost")
+        assert await line.repl.enter()
+        assert await line.repl.run("print(1)") == "1"
+
+    run(talk())
+
+
+@pytest.mark.parametrize("paste", ["R0", "none"])
+def test_a_program_of_which_only_the_end_is_heard_has_started_the_board_anew(run, paste):
+    async def talk():
+        line = Line(Board(paste))
+        await line.repl.enter()
+        await line.repl.run("x = 1")
+        hears = line.board.hears
+        line.board.hears = lambda data: b"" if data == b"print(x)" else hears(data)
+        with pytest.raises(Restarted):
+            await line.repl.run("print(x)")
+
+    run(talk())
+
+
+@pytest.mark.parametrize("step", [1, 4096])
+@pytest.mark.parametrize("paste", PASTES)
+@pytest.mark.parametrize("reset", ["crash", "soft"])
+def test_a_reset_in_a_program_is_seen_at_once(run, reset, paste, step):
+    async def talk():
+        line = Line(Board(paste), step)
+        await line.repl.enter()
+        with pytest.raises(Restarted, match="the board has started anew"):
+            await line.repl.run(reset)
+        await line.repl.enter()
         assert await line.repl.run("print(1)") == "1"
 
     run(talk())
@@ -186,14 +249,15 @@ def test_a_board_that_was_reset_meanwhile_is_told_from_one_that_was_not(run, ste
 
 
 @pytest.mark.parametrize("step", [1, 4096])
-def test_a_reset_while_nobody_asks_is_seen(run, step):
+@pytest.mark.parametrize("start", [BANNER, b"MPY: soft reboot\r\n" + READY])
+def test_a_reset_while_nobody_asks_is_seen(run, start, step):
     async def talk():
         line = Line(Board(), step)
         await line.repl.enter()
         line.brings(b"a timer says 42\r\n> >\r\n")
         await until(lambda: not line._coming)
         assert not line.repl.restarted
-        line.brings(BANNER)
+        line.brings(start)
         await until(lambda: line.repl.restarted)
 
     run(talk())
@@ -204,7 +268,7 @@ def test_what_a_timer_prints_between_programs_is_none_of_the_next_ones(run):
         line = Line(Board())
         await line.repl.enter()
         line.repl.feed(1000 * b"tick\r\n")
-        assert len(line.repl._heard) < 10
+        assert len(line.repl._heard) < 100
         assert await line.repl.run("print(1)") == "1"
 
     run(talk())
@@ -230,18 +294,18 @@ def test_noise_before_the_prompt_takes_no_memory(run):
             line.feed(1000 * b"#!")
             await asyncio.sleep(0)
         assert len(line._heard) < 100
-        line.feed(READY)
-        assert await entering
+        entering.cancel()
 
     run(talk())
 
 
 def test_an_answer_that_is_none_of_a_raw_repl_is_said(run):
     async def talk():
-        line = Repl(lambda data: None)
+        sent = []
+        line = Repl(sent.append)
         line._pastes = False
         work = asyncio.ensure_future(line.run("1"))
-        await asyncio.sleep(2 * repl.PAUSE)
+        await until(lambda: sent[-1:] == [repl.END])
         line.feed(b"\xff\x00")
         with pytest.raises(ReplError, match=r"the board says '\\xff\\x00' in place of OK"):
             await work

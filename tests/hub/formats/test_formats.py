@@ -60,8 +60,9 @@ def test_patterns_are_searched_in_the_whole_line_each_for_itself():
     [
         ('{"temp":10.0}', {"temp": "10.0"}),
         ('{"temp":"10.0","door":1}', {"temp": "10.0", "door": "true"}),
-        ('{"temp":null,"door":false}', {"door": "false"}),
-        ('{"temp":NaN,"door":false}', {"door": "false"}),
+        ('{"temp":null,"door":false}', {"temp": None, "door": "false"}),
+        ('{"temp":NaN,"door":false}', {"temp": None, "door": "false"}),
+        ('{"note":null}', {"note": None}),
         ('{"temp":3,"note":4.20}', {"temp": "3", "note": "4.20"}),
     ],
 )
@@ -106,7 +107,13 @@ def test_where_no_fields_are_any_line_is_understood():
 
 
 def test_a_line_whose_sensors_have_nothing_to_say_is_understood():
-    assert read("csv", "nan,", {"temp": Place(column=1), "door": Place(column=2)}, (TEMP, DOOR)) == {}
+    places = {"temp": Place(column=1), "door": Place(column=2)}
+    assert read("csv", "nan,", places, (TEMP, DOOR)) == {"temp": None, "door": None}
+
+
+def test_a_group_that_is_not_in_the_line_finds_nothing():
+    with pytest.raises(ValueError, match="no field is in it"):
+        read("regex", "T=", {"temp": Place(pattern=r"T=(\d+)?")})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The line protocol of boards/README.md, for any board that runs MicroPython (1.19 or newer).
 
-This file is the same in the folder of every board that uses it, so that a folder is all that one needs.
+It goes onto the board beside a main.py, which says what is wired to it: `mpremote cp main.py ../../lines.py :`.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""A board that prints lines on a serial port, unasked: each is brought to its reader, and silence is noticed."""
+"""Lines from a serial port: each is brought to its reader, noise is counted, and silence is noticed."""
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from node.net.grumble import Grumble
 from node.net.lines import Lines
@@ -10,13 +11,18 @@ from node.net.tty import Tty, TtyError
 TEXT = 60  # characters of noise in our log
 
 
-class Listening:
-    """Lines from the port at `path`.
+class TtyLines:
+    """The port at `path`, at which somebody speaks in lines.
 
     `take` gets each that is not empty, and raises ValueError for one that it does not understand: such lines are
-    skipped, counted, and no sign of life. After `silence` seconds without a sign of life the board counts as lost;
-    0: silence means nothing.
+    skipped, and no sign of life. After `silence` seconds without a sign of life the board counts as lost; 0: silence
+    means nothing. `heard` is when the last one came, on the loop's clock.
     """
+
+    __slots__ = (
+        *("_first", "_lines", "_loop", "_nonsense", "_noise", "_settled", "_take", "_tty", "_waiting", "_watch"),
+        *("baud", "heard", "lost", "path", "silence"),
+    )
 
     def __init__(self, path: str, baud: int, silence: float, take: Callable[[bytes], None]):
         self.path = path
@@ -33,23 +39,34 @@ class Listening:
         self._loop = asyncio.get_running_loop()
         self._lines = Lines()
         self._nonsense = ""  # the last of what was not understood
+        self._settled = False  # before, a boot loader may babble, and of a line that we come late to half is there
         self.lost: asyncio.Future[str] = self._loop.create_future()  # why nothing is to be expected any more
-        self._first: asyncio.Future[str] = self._loop.create_future()
+        self._first: asyncio.Future[None] | None = self._loop.create_future()
         self._waiting = (self.lost,)
         await self._tty.open(seconds)
 
     async def first(self, seconds: float) -> bool:
-        """Waits for a line that is understood; whether one came. From then on silence counts.
+        """Waits for a line that is understood; whether one came. From then on silence counts, and noise is logged.
 
         Raises TtyError when the port is lost.
         """
-        await asyncio.wait({self._first, self.lost}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        first = self._first
+        assert first is not None
+        both: set[asyncio.Future[Any]] = {first, self.lost}
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self._first = None
         if self.lost.done():
-            raise TtyError(self.lost.result())
-        self._heard = self._loop.time()
+            raise TtyError(self.reason)
+        self.heard = self._loop.time()
+        self._settled = True
         if self.silence:
             self._watch = self._loop.call_later(self.silence, self._look)
-        return self._first.done()
+        return first.done()
+
+    @property
+    def reason(self) -> str:
+        """Why it is lost. Who waits for `lost` alone may have cancelled it when he wanted no more."""
+        return "closed" if self.lost.cancelled() else self.lost.result()
 
     @property
     def complaint(self) -> str:
@@ -89,17 +106,18 @@ class Listening:
         self.close(reason)
 
     def _understood(self) -> None:
-        self._heard = self._loop.time()
+        self.heard = self._loop.time()
         self._nonsense = ""
-        if not self._first.done():
-            self._first.set_result("")
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)
 
     def _skip(self, what: str) -> None:
         self._nonsense = what
-        self._noise.add(self.path, what, self._loop.time())
+        if self._settled:
+            self._noise.add(self.path, what, self._loop.time())
 
     def _look(self) -> None:
-        silent = self._loop.time() - self._heard
+        silent = self._loop.time() - self.heard
         if silent < self.silence:
             self._watch = self._loop.call_later(self.silence - silent, self._look)
         elif self._nonsense:
