@@ -67,6 +67,7 @@ FACES = (
     "sensor",
     "events",
     "about",
+    "card",
 )
 
 RELOADED = ("contact", "register", "strangers")  # features whose table is read again at SIGHUP
@@ -93,10 +94,11 @@ def add_thing(hub: Hub, name: str, configured: Configured) -> Thing:
     driver = import_module(f"node.drivers.{configured.driver}").Driver
     declared = configured.declared
     thing = Thing(
-        jid=make(name, hub.host),
+        jid=parse(f"{name}@{hub.host}"),  # not `make`: with those in rosters of who follows it, it is one
         label=configured.label or name,
         kind=configured.board.name if configured.board else configured.driver,
         driver=driver(configured.options, declared.fields, declared.controls),
+        picture=configured.picture,
     )
     hub.things[thing.jid] = thing
     hub.tell("thing", thing)
@@ -213,15 +215,22 @@ class Reloading:
                 for name in RELOADED:
                     self.hub.need(name).reload(fresh.options(import_module(f"node.features.{name}")))
                 await self._exchange_things(fresh)
+                await self._exchange_gateways(fresh)
                 self._exchange_rules(fresh)
             except (CertificateError, ConfigError, ValueError) as error:
                 log.error("not reloaded, all stays as it is: %s", error)
                 return
-            for name in ("domain", "data", "listen", "gateways"):
-                if getattr(fresh, name) != getattr(self.started, name):
-                    log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
+            for name in self._waits(fresh):
+                log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
             self.config = fresh
             log.info("certificate and configuration have been read again")
+
+    def _waits(self, fresh: Config) -> list[str]:
+        """What is another than when we were started, and cannot be exchanged while we serve."""
+        old, new = self.started, fresh
+        own = [name for name in ("domain", "data", "listen", "tls") if getattr(old, name) != getattr(new, name)]
+        tables = {**old.tables, **new.tables}.keys() - {*RELOADED, "access", "limits"}
+        return [*own, *sorted(name for name in tables if old.tables.get(name) != new.tables.get(name))]
 
     async def _exchange_things(self, fresh: Config) -> None:
         hub, old, new = self.hub, self.config.things, fresh.things
@@ -237,6 +246,12 @@ class Reloading:
                 add_thing(hub, name, configured).start()
             elif name not in old:  # a gateway has brought one of that name
                 log.error("[thing.%s] is not put in: there is a %s already", name, make(name, hub.host))
+
+    async def _exchange_gateways(self, fresh: Config) -> None:
+        old, new = self.config.gateways, fresh.gateways
+        for name in [name for name in {**old, **new} if old.get(name) != new.get(name)]:
+            log.info("[gateway.%s] has changed", name)
+            await import_module(f"node.gateways.{name}").reload(self.hub, new.get(name))
 
     def _exchange_rules(self, fresh: Config) -> None:
         if fresh.rules == self.config.rules:

@@ -13,6 +13,7 @@ from node.base.path import Path
 from node.hub import board as boards
 from node.options import ConfigError, Table, build, closest, read
 from node.ports.link import Peer
+from node.things import picture
 
 __all__ = ["Config", "ConfigError", "Listen", "Peer", "Thing", "Tls", "load"]
 
@@ -83,6 +84,7 @@ class Thing(NamedTuple):
     label: str = ""
     board: boards.Board | None = None
     declared: boards.Declared = boards.Declared()  # by the board, and by the thing's own table
+    picture: str = ""  # one of node/things/pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ def _check_port(things: dict[str, Thing], name: str, table: Table) -> None:
 
 
 def _thing(name: str, table: Table) -> Thing:
-    own = {key: table.values.get(key, "") for key in ("name", "board", "driver")}
+    own = {key: table.values.get(key, "") for key in ("name", "board", "driver", "picture")}
     for key, value in own.items():
         if not isinstance(value, str):
             raise table.wrong(key, "a text")
@@ -238,6 +240,10 @@ def _thing(name: str, table: Table) -> Thing:
         guessed = ((key, closest(key, ("board", "driver"), 0.75)) for key in table.values)
         near, guess = next((each for each in guessed if each[1]), (None, ""))
         raise table.mistake(f"{table.title} needs 'board' or 'driver'{guess}", near)
+    shown = own["picture"] or (board.picture if board else "")
+    if shown and shown not in picture.names():
+        known = ", ".join(picture.names())
+        raise table.mistake(f"{table.title}: there is no picture {shown!r}; there are {known}", "picture")
     if driver not in _files("drivers"):
         known = ", ".join(_files("drivers"))
         raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
@@ -266,7 +272,7 @@ def _thing(name: str, table: Table) -> Thing:
     misfit = options.misfit(declared.fields, declared.controls) if hasattr(options, "misfit") else ""
     if misfit:
         raise table.mistake(f"{table.title}: {misfit}")
-    return Thing(name, driver, options, own["name"], board, declared)
+    return Thing(name, driver, options, own["name"], board, declared, shown)
 
 
 def _gateways(table: Table) -> dict[str, Any]:

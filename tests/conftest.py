@@ -1,9 +1,11 @@
 """What the fast tests share: a hub with all features, without sockets, a thing, and people who talk to them."""
 
 import asyncio
+import gc
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from unittest.mock import patch
 from xml.parsers import expat
 
@@ -14,7 +16,7 @@ from node.base.element import Element, read
 from node.base.errors import StreamError
 from node.base.jid import Jid, parse
 from node.base.stanza import CLIENT, Stanza
-from node.config import Config
+from node.config import Config, ConfigError, load
 from node.hub.accounts import Accounts
 from node.hub.hub import Hub
 from node.hub.store import Store
@@ -28,6 +30,12 @@ from tests.things.board import Board
 HOST = "hub.local"
 DEADLINE = 5  # seconds that anything in a fast test may take
 HEADER = f"<stream:stream xmlns='{CLIENT}' xmlns:stream='http://etherx.jabber.org/streams' to='{HOST}' version='1.0'>"
+
+
+def pytest_collection_finish():
+    """Thousands of tests stay in memory to the end: the collector of garbage, which some call, looks past them."""
+    gc.collect()
+    gc.freeze()
 
 
 class Heard(str):
@@ -102,6 +110,11 @@ class Person:
 
     def deliver(self, stanza: Stanza) -> None:
         self.ears.append(Heard(stanza.to_bytes(CLIENT).decode()))
+
+    def forgets(self) -> None:
+        """What was said before is another matter."""
+        settle(self.hub)
+        self.ears = []
 
     def when_acked(self, callback) -> bool:
         return False
@@ -183,6 +196,18 @@ def config(tmp_path) -> Config:
     return Config(path=tmp_path / "hobnode.toml", domain=HOST, data=tmp_path)
 
 
+@pytest.fixture
+def mistake(tmp_path):
+    """`mistake("[thing.porch] ...")`: what is said of a configuration that cannot be."""
+
+    def mistake(text: str) -> str:
+        with pytest.raises(ConfigError) as raised:
+            load(tmp_path / "hobnode.toml", f'domain = "home.example"\n{text}\n')
+        return str(raised.value)
+
+    return mistake
+
+
 @contextmanager
 def furnished(loop: asyncio.AbstractEventLoop, config: Config, hasty: bool = True) -> Iterator[Hub]:
     """A hub with all features: what `hub` gives to tests, and programs that are no tests take for themselves.
@@ -205,8 +230,23 @@ def furnished(loop: asyncio.AbstractEventLoop, config: Config, hasty: bool = Tru
             loop.run_until_complete(hub.stop())
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """The folder of a hub that has just begun, with all its tables: copying it takes a tenth of making one."""
+    folder = tmp_path_factory.mktemp("fresh")
+    with (
+        closing(asyncio.new_event_loop()) as loop,
+        furnished(loop, Config(path=folder / "hobnode.toml", domain=HOST, data=folder)),
+    ):
+        pass
+    return folder
+
+
 @pytest.fixture
-def hub(loop, config):
+def hub(loop, config, fresh):
+    for file in fresh.glob("*.db"):
+        if not (config.data / file.name).exists():
+            shutil.copy(file, config.data)
     with furnished(loop, config) as hub:
         yield hub
 
@@ -245,6 +285,7 @@ def porch(hub, board, run):
     run(start())
     settle(hub)
     thing.report({"temperature": "21.40", "humidity": "48", "lamp": "false", "serial": "A1"})
+    hub.need("followers").faces[thing.jid].paid = 0.0  # it was quiet since: its status line may change at once
     yield thing
     run(thing.stop())
 

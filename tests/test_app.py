@@ -45,17 +45,24 @@ def test_the_tables_that_are_read_again(hub, reload):
     assert CONTACT not in forms and not register.open
 
 
+def test_a_thing_looks_as_its_table_says(hub, reload):
+    reload('[thing.shed]\ndriver = "linux"\npicture = "door"')
+    assert hub.things["shed@hub.local"].picture == "door"
+
+
 def test_a_mistake_changes_nothing(hub, reload):
     reload("[register]\nopen = true")
     reload("[register]\nopen = 3")
     assert hub.need("register").open
 
 
-def test_what_takes_a_restart_is_said_as_long_as_it_is_another_than_what_runs(hub, reload, caplog):
-    for changed in ("[listen]\nclient = 0", "[listen]\nclient = 0\n[register]\nopen = true"):
-        reload(changed)
+@pytest.mark.parametrize("changed", ["[listen]\nclient = 0", "[presence]\ninterval = 30", "[history]\nraw_hours = 3"])
+def test_what_takes_a_restart_is_said_as_long_as_it_is_another_than_what_runs(hub, reload, caplog, changed):
+    for also in ("", "\n[register]\nopen = true"):
+        reload(changed + also)
         (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert said.startswith("'listen' has changed in ") and said.endswith(": that takes a restart")
+        assert said.startswith(f"'{changed[1:].partition(']')[0]}' has changed in ")
+        assert said.endswith(": that takes a restart")
         caplog.clear()
     reload("")
     assert "restart" not in caplog.text

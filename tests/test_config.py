@@ -207,10 +207,24 @@ def test_a_board_brings_options_that_the_house_may_change(home, monkeypatch):
     assert home(f"{text}baud = 1\n").things["porch"].options == Options("x", 1)
 
 
+def test_a_thing_has_the_picture_that_it_names_or_that_of_its_board(home):
+    microbit = '[thing.porch]\nboard = "microbit"\nport = "/dev/ttyACM0"\n'
+    assert home("").things["hub"].picture == ""
+    assert home('[thing.hub]\npicture = "gauge"').things["hub"].picture == "gauge"
+    assert home(microbit).things["porch"].picture == "board"
+    assert home(f'{microbit}picture = "lamp"').things["porch"].picture == "lamp"
+
+
+def test_a_picture_that_there_is_not_is_answered_with_those_that_there_are(home):
+    said = complaint(home, '[thing.hub]\npicture = "frog"')
+    assert said.startswith(":3: [thing.hub]: there is no picture 'frog'; there are blind, board, button, ")
+
+
 class FakeBoard:
     driver = "line"
     options = {"baud": 57600}
     declared = Declared()
+    picture = ""
 
 
 @pytest.fixture

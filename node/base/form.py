@@ -135,7 +135,7 @@ def read(submitted: Element, asked: Element) -> dict[str, list[str]]:
     given = values(submitted)
     questions = {each.get("var") or "": each for each in asked.findall("field")}
     for var, question in questions.items():
-        if question.find("required") is not None and not any(given.get(var, ())):
+        if question.find("required") is not None and not any(text.strip() for text in given.get(var, ())):
             raise FormError(var, "is required.")
     return {var: answers(questions[var], texts) for var, texts in given.items() if var in questions}
 

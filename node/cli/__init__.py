@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 import sys
 from types import SimpleNamespace
 
@@ -24,6 +25,18 @@ COMMANDS = {
 def main(words: list[str] | None = None) -> int:
     """Carry out one command line (default: the process's own) and return its exit code: 0 is well,
     1 is a no, 2 is a mistake in what was asked or configured."""
+    try:
+        try:
+            return _carry_out(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where we are told that nobody reads it
+    except BrokenPipeError:  # `hobnode check | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        return 141  # as the shell has it: 128 and the number of SIGPIPE
+
+
+def _carry_out(words: list[str] | None) -> int:
     given = understood(sys.argv[1:] if words is None else words)
     gc.collect()  # the parser is a knot of objects that only this unties
     try:

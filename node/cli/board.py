@@ -62,7 +62,7 @@ def scan(given) -> int:
     known = [board.load(name) for name in board.names()]
     used: set[str] = set()
     for port in ports:
-        boards = [each for each in known if port.id in each.usb]
+        boards = sorted((each for each in known if port.id in each.usb), key=lambda each: len(each.usb))
         print(f"{port.path}  {port.id}  {port.product or 'without a name'}", file=sys.stderr)
         if not boards:
             print("  no board of ours has this id: `driver` and `port` say how it is reached", file=sys.stderr)
@@ -91,7 +91,8 @@ def _kind(item: Field | Control) -> str:
 
 
 def _table(name: str, boards: list[board.Board], port: str) -> str:
-    """The thing as it is pasted; of several boards with the same USB id the reader chooses."""
+    """The thing as it is pasted; of several boards with the same USB id the reader chooses. The first is the one that
+    has the fewest: it is made for that board, and not for many."""
     lines = [f"[thing.{name}]", f'board = "{boards[0].name}"']
     lines += [f'# board = "{each.name}"  has the same USB id' for each in boards[1:]]
     return "\n".join([*lines, *([f'port = "{port}"'] if port else [])]) + "\n"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 
+from node.base import jid
 from node.base.path import Path
 from node.cli import ground, office, place
 from node.cli.log import escaped
@@ -16,6 +17,7 @@ from node.cli.trouble import Trouble
 from node.config import Config
 from node.net import certificate, dns, listener, tls
 from node.ports import control
+from node.things import misnamed
 
 GOOD, NOTE, PROBLEM = "ok", "note", "problem"
 Finding = tuple[str, str]
@@ -61,6 +63,7 @@ def findings(config: Config) -> Iterator[tuple[str, Finding]]:
         ("ports", lambda config: ports(config, running)),
         ("DNS", lambda config: asyncio.run(names(config))),
         ("people", lambda config: people(config, running)),
+        ("access", lambda config: access(config, running)),
         ("things", lambda config: things(config, running)),
     ):
         for finding in look(config):
@@ -208,6 +211,23 @@ def people(config: Config, running: bool) -> Iterator[Finding]:
     for name in config.things:
         if f"{name}@{config.domain}" in accounts:
             yield PROBLEM, f"{name}@{config.domain} is an account, and [thing.{name}] wants the address"
+
+
+def access(config: Config, running: bool) -> Iterator[Finding]:
+    """Grants that do nothing, for nobody here has that name."""
+    options = config.tables.get("access")
+    if options is None:
+        return
+    try:
+        accounts = office.ask(config, "user-list")
+        brought = office.ask_running(config, "thing-list") if running else []
+    except Trouble:
+        return  # of which `people` has told
+    names = [*config.things, *(thing["name"] for thing in brought)]
+    people = [jid.parse(account).local for account in accounts]
+    all_of_them = running or not config.gateways
+    for mistake in misnamed.mistakes(options, config.domain, people, names, all_of_them):
+        yield NOTE, mistake
 
 
 def things(config: Config, running: bool) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from node.cli.table import print_table
 from node.cli.trouble import Trouble
 from node.config import Config
 from node.ports.control import NotRunning
+from node.things.misnamed import guess
 
 HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
 LOG = ("TIME", "WHO", "BY", "WHAT", "OUTCOME")
@@ -46,13 +47,27 @@ def log(given) -> int:
     """Print the last lines of a thing's audit."""
     if not 0 < given.last <= MOST:
         raise Trouble(f"--last takes 1 to {MOST}, not {given.last}")
-    lines = office.ask(office.configuration(given), "thing-log", name=given.name, count=given.last)
+    config = office.configuration(given)
+    lines = office.ask(config, "thing-log", name=given.name, count=given.last)
     if not lines:
+        _look_for(config, given.name)
         print(f"nothing was done with {given.name} yet", file=sys.stderr)
         return 0
     rows = [(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)), *rest) for stamp, *rest in lines]
     print_table([LOG, *rows])
     return 0
+
+
+def _look_for(config: Config, name: str) -> None:
+    """Raises Trouble when there never was a thing of that name, as far as can be known."""
+    names = set(config.things)
+    try:
+        names |= {thing["name"] for thing in office.ask_running(config, "thing-list")}
+    except NotRunning:
+        if config.gateways:  # they may have brought it
+            return
+    if name.lower() not in names:
+        raise Trouble(f"there is no thing {name!r}{guess(name.lower(), names)}", exit_code=1)
 
 
 def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, str]:

@@ -33,17 +33,20 @@ class Disco:
     def __init__(self, hub):
         self.hub = hub
         self.nodes: dict[tuple[str, str], tuple[Children, Children]] = {}
+        self.listed: list[tuple[str, str]] = []  # those of them that are told as items of their place
         self.forms: dict[str, dict[str, Element]] = defaultdict(dict)  # by place and FORM_TYPE
         self.edition = 0  # another one each time that a form changes
         self.is_alias: Callable[[str, str], bool] = lambda node, at: False
 
-    def on_node(self, node: str, info: Children, items: Children, at: str) -> None:
-        """Answers for a node at the `host`, an `account` or a `thing`.
+    def on_node(self, node: str, info: Children, items: Children, at: str, listed: bool = False) -> None:
+        """Answers for a node at the `host`, an `account` or a `thing`, which may be `listed` as one of its items.
 
         `info` gives the identities and features, `items` the items, to the iq that asks. Both may raise
         StanzaError.
         """
         self.nodes[at, node] = info, items
+        if listed:
+            self.listed.append((at, node))
 
     def extend(self, form_type: str, form: Element | None, at: str = "host") -> None:
         """The form of that FORM_TYPE for what is told of the `host`, an `account` or a `thing` (XEP-0128), or None."""
@@ -84,7 +87,7 @@ class Disco:
         elif at == "account":
             children = [E("item", None, jid=full) for full in self.hub.present.get(iq.to, ())]
         else:
-            children = []
+            children = [E("item", None, jid=iq.to.bare, node=each) for place, each in self.listed if place == at]
         return iq.reply(E("query", ITEMS, *children, node=node))
 
     def _things(self, asker: Jid) -> list[Element]:

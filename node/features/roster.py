@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+from functools import lru_cache
+from sys import intern
 from typing import NamedTuple
 
 from node.base.element import E, Element
@@ -90,6 +92,12 @@ class Item(NamedTuple):
         )
 
 
+@lru_cache(maxsize=256)
+def _shared(item: Item) -> Item:
+    """The first that is equal: who follows a hundred things is in a hundred rosters."""
+    return item
+
+
 class Roster:
     """The roster of one account while it is in memory."""
 
@@ -148,7 +156,7 @@ class Rosters:
                 continue
             parted = tuple(groups.split(SEPARATOR)) if groups else ()
             ask, approved, listed = map(bool, flags)
-            items[contact] = Item(contact, name, parted, subscription, ask, approved, listed, request)
+            items[contact] = _shared(Item(contact, name, parted, intern(subscription), ask, approved, listed, request))
         versions = self.store.read("SELECT version FROM roster_version WHERE owner = ?", (owner,))
         if len(self.loaded) >= IDLE_LIMIT:
             self._drop_idle()

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from node.base.path import Path
-from node.hub.thing import Control, Field
+from node.hub.thing import Control, Field, shared
 
 FIELD_TYPES = ("quantity", "boolean", "integer", "string", "enum", "date", "dateTime", "time", "duration")
 CONTROL_TYPES = ("boolean", "integer", "quantity", "string", "enum", "color")
@@ -59,6 +59,7 @@ class Board(NamedTuple):
     usb: tuple[str, ...]
     options: dict[str, Any]
     declared: Declared
+    picture: str = ""  # one of node/things/pictures; '' for one by what it tells and can be told
 
 
 def names() -> list[str]:
@@ -81,6 +82,7 @@ def load(name: str) -> Board:
             usb=tuple(_usb_id(each) for each in table.get("usb", ())),
             options=table.get("options", {}),
             declared=declared(table),
+            picture=_text(table, "picture"),
         )
     except KeyError as missing:
         raise BoardError(f"{file} needs {missing}") from None
@@ -94,12 +96,13 @@ def declared(table: Mapping[str, Any]) -> Declared:
     What is no word of ours is the driver's.
     """
     fields, controls = (_tables(table, key) for key in ("fields", "controls"))
-    return Declared(
+    made = Declared(
         tuple(map(field, fields)),
         tuple(map(control, controls)),
         {each["name"]: place for each in fields if (place := _without(each, Field))},
         {each["name"]: place for each in controls if (place := _without(each, Control))},
     )
+    return shared(made)
 
 
 def _tables(table: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -118,7 +121,7 @@ def field(table: Mapping[str, Any]) -> Field:
 
     Keys that we do not know are let be: a board may be newer than we are.
     """
-    return Field(
+    made = Field(
         name=_name(table),
         type=_one_of(table, "type", FIELD_TYPES, "quantity"),
         unit=_text(table, "unit"),
@@ -128,6 +131,7 @@ def field(table: Mapping[str, Any]) -> Field:
         deadband=_number(table, "deadband"),
         alarm=_text(table, "alarm"),
     )
+    return shared(made)
 
 
 def control(table: Mapping[str, Any]) -> Control:
@@ -146,7 +150,7 @@ def control(table: Mapping[str, Any]) -> Control:
     )
     if made.type == "enum" and not made.options:
         raise ValueError(f"the enum {made.name} needs options")
-    return made
+    return shared(made)
 
 
 def _boards() -> Path:

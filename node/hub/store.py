@@ -129,8 +129,11 @@ class Store:
         self._written.append(database)
 
     def hurry(self) -> None:
-        """From a database: in this turn somebody waits for it who feels it."""
-        self._hurried = True
+        """Somebody who feels it waits for what has been written up to now."""
+        if self._written:
+            self._hurried = True
+        else:
+            self._hurry.set()
 
     def advance(self) -> None:
         """From a database, too: what kept turns from being safe may be gone."""

@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from node.base.jid import Jid
 from node.hub import settings
 
 log = logging.getLogger("hobnode")
+
+T = TypeVar("T")
 
 RESOURCE = "hw"  # the fixed resource: libraries such as Smack address a device by its full address
 OPEN_DEADLINE = 15  # seconds; a board that was reset by opening its port is deaf for two
@@ -70,6 +72,20 @@ class Reading(NamedTuple):
     stamp: float
 
 
+KINDS = 256  # of what `shared` keeps at once, a KiB each at the most
+_kinds: dict[str, Any] = {}
+
+
+def shared(made: T) -> T:
+    """The first of all that are written like this one, not to be changed: boards of a kind declare a KiB of the same.
+
+    Not the first that is equal: Decimal("10.0") is not to become Decimal("10").
+    """
+    if len(_kinds) >= KINDS:
+        _kinds.clear()
+    return _kinds.setdefault(repr(made), made)
+
+
 class DriverError(Exception):
     """What is wrong with the hardware, for people: 'USB cable gone: /dev/ttyUSB0'."""
 
@@ -105,7 +121,7 @@ class Driver(Protocol):
     async def write(self, control: str, value: str) -> None:
         """Sets a control; returns when the hardware has confirmed it. Raises DriverError."""
 
-    async def gone(self) -> str:
+    def gone(self) -> Awaitable[str]:
         """Waits until the far end is lost; why."""
         ...
 
@@ -128,13 +144,16 @@ class Thing:
     last: float = 0.0  # Unix time of the last reading
     stale: bool = False
     busy: bool = False
+    fault: str = ""  # why the last read has failed; '' when it has not
+    picture: str = ""  # which of node/things/pictures; '' for one by what it tells and can be told
     fields: dict[str, Field] = field(default_factory=dict)
     controls: dict[str, Control] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     _listeners: list[Callable[["Thing", set[str]], None]] = field(default_factory=list)
-    _heard: float = 0.0  # on the clock, when the last reading came
+    _heard: float = 0.0  # on the clock, when it was opened or the last reading came
+    _silence: asyncio.TimerHandle | None = None
     _keeper: asyncio.Task[None] | None = None
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lock: asyncio.Lock | None = None  # made for the first command: sensors get none
     _waiting: int = 0
 
     def __post_init__(self) -> None:
@@ -182,6 +201,8 @@ class Thing:
         if self._waiting >= WAITING_LIMIT:
             raise ControlError(name, "conflict", "wait", f"{self.label} is busy.")
         self._waiting += 1
+        if self._lock is None:
+            self._lock = asyncio.Lock()
         try:
             async with self._lock:
                 if not self.online:
@@ -233,12 +254,12 @@ class Thing:
         changed: set[str] = set()
         known = lost = False
         for name, value in readings.items():
-            before = self.readings.get(name)
+            before, field = self.readings.get(name), self.fields.get(name)
             if value is None:
                 lost |= self.readings.pop(name, None) is not None
-            elif name in self.fields:
+            elif field is not None:
                 known = True
-                self.readings[name] = Reading(value, stamp)
+                self.readings[field.name] = Reading(value, stamp)  # not `name`, another text each time
                 if before is None or before.value != value:
                     changed.add(name)
         if known:
@@ -259,7 +280,7 @@ class Thing:
                 async with asyncio.timeout(OPEN_DEADLINE):
                     await self.driver.open(self.report)
                 self._describe()
-                opened = self.clock()
+                opened = self._heard = self.clock()
                 gone = asyncio.ensure_future(self.driver.gone())
                 try:
                     if self.driver.interval is not None:
@@ -269,9 +290,15 @@ class Thing:
                         self.readings = {}  # what it said before it was lost may be so no more, and it says it anew
                     if not gone.done():
                         self._turn(online=True, reason="", stale=False)
-                    reason = await self._attend(gone)
+                    if self.driver.interval is not None:
+                        reason = await self._attend(gone, self.driver.interval)
+                    else:  # without a task and coroutines that wait for it: a KiB for each thing
+                        self._listen()
+                        reason = await gone
                 finally:
                     gone.cancel()
+                    if self._silence is not None:
+                        self._silence.cancel()
                 if self.clock() - opened >= STEADY:
                     retry = FIRST_RETRY
             except DriverError as error:
@@ -299,34 +326,48 @@ class Thing:
     def described(self) -> None:
         """The driver, which is open, has other fields or controls now."""
         self._describe()
+        if self.online and self.driver.interval is None:
+            self._listen()  # more may be expected of it, or less
         self._tell(set())
 
     def _describe(self) -> None:
-        self.fields = {item.name: item for item in self.driver.fields}
-        self.controls = {item.name: item for item in self.driver.controls}
+        self.fields = shared({item.name: item for item in self.driver.fields})
+        self.controls = shared({item.name: item for item in self.driver.controls})
         self.readings = {name: reading for name, reading in self.readings.items() if name in self.fields}
 
-    async def _attend(self, gone: asyncio.Future[str]) -> str:
-        """Reads, or waits for reports, until the far end is lost; why."""
-        interval = self.driver.interval
-        patience = STALE_READS * interval if interval is not None else getattr(self.driver, "patience", STALE_SECONDS)
-        if not self.fields:
-            patience = float("inf")  # of what has only controls nothing is to be heard
-        pause = interval if interval is not None else min(patience, STALE_SECONDS)
-        opened = self.clock()
-        while not (await asyncio.wait([gone], timeout=pause))[0]:
-            if interval is not None:
-                await self._read()
-            if self.clock() - max(self._heard, opened) >= patience:
-                self._turn(stale=True)
+    async def _attend(self, gone: asyncio.Future[str], interval: float) -> str:
+        """Reads until the far end is lost; why."""
+        while not (await asyncio.wait([gone], timeout=interval))[0]:
+            await self._read()
+            self._look(STALE_READS * interval)
         return gone.result()
 
+    def _listen(self) -> None:
+        """Looks now and then whether what reports by itself does, if it is expected to."""
+        if self._silence is not None:
+            self._silence.cancel()
+        patience = getattr(self.driver, "patience", STALE_SECONDS)
+        self._look(patience)
+        if patience < float("inf"):
+            assert self._keeper is not None
+            self._silence = self._keeper.get_loop().call_later(min(patience, STALE_SECONDS), self._listen)
+
+    def _look(self, patience: float) -> None:
+        if self.fields and self.clock() - self._heard >= patience:  # of what has only controls nothing is to be heard
+            self._turn(stale=True)
+
     async def _read(self) -> None:
+        before = self.fault
         try:
             async with asyncio.timeout(READ_DEADLINE):
-                self.report(await self.driver.read())
+                readings = await self.driver.read()
+            self.fault = ""
+            self.report(readings)
         except (DriverError, TimeoutError) as error:
-            log.warning("%s: not read: %s", self.jid.local, error or f"no answer within {READ_DEADLINE} s")
+            self.fault = str(error) or f"no answer within {READ_DEADLINE} s"
+            log.warning("%s: not read: %s", self.jid.local, self.fault)
+        if self.fault != before:
+            self._tell(set())
 
     async def _close(self) -> None:
         try:

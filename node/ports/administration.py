@@ -127,7 +127,7 @@ def _described(thing: Thing) -> dict[str, Any]:
 def _state(thing: Thing) -> str:
     if not thing.online:
         return "offline"
-    for state in ("alarm", "busy", "stale"):
+    for state in ("alarm", "busy", "stale", "fault"):
         if getattr(thing, state):
             return state
     return "online"

@@ -10,6 +10,7 @@ for one, or for all that a pattern such as "lamp-*" fits: what it says of a righ
 """
 
 import logging
+from asyncio import TimerHandle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -22,6 +23,8 @@ from node.hub.thing import ControlError, Thing
 log = logging.getLogger("hobnode")
 
 NEEDS = ("roster", "audit")
+
+BROUGHT = 10  # seconds after the start, or a new file, in which gateways bring the things that they know
 
 RIGHTS = ("read", "control", "approve")
 ALL = "*"  # a grant for every thing
@@ -77,6 +80,7 @@ class Grant(NamedTuple):
 def setup(hub, options):
     access = Access(hub, options)
     hub.provide("access", access)
+    hub.on("started", access.check_soon)
     for name in ("message", "presence", "iq"):
         hub.guard("arriving", name, access.admit)
 
@@ -122,6 +126,7 @@ class Access:
         self.roster = hub.need("roster")
         self.audit = hub.need("audit")
         self.grants: frozenset[Grant] = frozenset()
+        self.checking: TimerHandle | None = None
         self.expected: tuple[Jid | None, frozenset[Jid]] = None, frozenset()  # who of ours follows whom
         self.allow(options)
 
@@ -132,6 +137,21 @@ class Access:
         owners = named.accounts if options.owners else named.single
         self._owners = {jid for jid in owners if jid.domain == self.hub.host}
         self.grant(self.grants)
+        if self.checking is not None:  # the node has been started
+            self.check_soon()
+
+    def check_soon(self) -> None:
+        """Has the log tell of what the file names and is not here, as soon as all things are."""
+        if self.checking is not None:
+            self.checking.cancel()
+        self.checking = self.hub.loop.call_later(BROUGHT, self.check)
+
+    def check(self) -> None:
+        from node.things.misnamed import mistakes  # which imports us
+
+        things = [jid.local for jid in self.hub.things]
+        for mistake in mistakes(self.options, self.hub.host, self.hub.accounts.names(), things):
+            log.warning("%s", mistake)
 
     def grant(self, grants: Iterable[Grant]) -> None:
         """Puts these grants of owners in the place of all before."""
@@ -221,11 +241,11 @@ class Access:
     def demand(self, thing: Thing, by: Jid, face: str, what: str) -> None:
         """Raises StanzaError (forbidden) when `by` may not control it; log and audit tell who tried what."""
         if not self.may_control(thing, by):
-            log.warning("%s: %s may not control it and was refused: %s %r", thing.jid.local, by, face, what)
-            self.audit.refused(thing.jid, by, face, what, "refused")
+            if self.audit.refused(thing.jid, by, face, what, "refused"):
+                log.warning("%s: %s may not control it and was refused: %s %r", thing.jid.local, by, face, what)
             raise StanzaError("forbidden", f"You may not control {thing.label}.", type="cancel")
 
 
 def told(values):
-    """What was to be set, short."""
+    """What was to be set, short: strangers have written some of it."""
     return ", ".join(f"{name[:40]}={value[:40]}" for name, value in values.items())[:200]

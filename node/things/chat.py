@@ -14,9 +14,11 @@ from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.base.jid import JidError, parse
 from node.base.stanza import CLIENT, Stanza, new_id
+from node.hub import settings
 from node.hub.thing import ControlError
 from node.things import words
 from node.things.late import late
+from node.things.meant import beginning, meant, named, plain
 from node.things.once import Once
 from node.things.responses import responses
 
@@ -26,7 +28,6 @@ NEEDS = ("access", "followers", "control")
 
 RECEIPTS = "urn:xmpp:receipts"  # XEP-0184
 LONGEST = 500  # characters of a message that are looked at
-TITLE = 10  # words of a label; to hold all 250 words of a message against 64 controls takes a Pi a tenth of a second
 PUZZLED = 20  # a minute that one person is told "I do not know ...": two programs could go on for ever
 
 
@@ -38,9 +39,6 @@ class Reply(NamedTuple):
 
 
 Said = str | Reply | Awaitable[str] | None  # what is answered, or what waits for the answer
-
-ON = frozenset(("on", "true", "yes", "1", "open", "start", "up"))
-OFF = frozenset(("off", "false", "no", "0", "close", "closed", "stop", "down"))
 
 
 def setup(hub, options):
@@ -139,10 +137,12 @@ class Talk:
         self.asker = message.sender
 
     def about(self, text):
+        text = plain(text, self.thing.controls)
         for pattern, method in GRAMMAR:
             found = pattern.fullmatch(text)
-            if found:
-                return method(self, *found.groups())
+            said = method(self, *found.groups()) if found else None
+            if said is not None:
+                return said
         for pattern, answer in self.chat.phrases:
             found = pattern.fullmatch(text)
             said = answer(self, *found.groups()) if found else None
@@ -183,13 +183,15 @@ class Talk:
     def readings(self, fields, times):
         thing = self.thing
         lines = [words.sentence(thing.complaint())] if not thing.online else []
-        if thing.online and thing.stale and thing.last:
-            lines.append(f"No reading since {words.clock(thing.last)}.")
-        said = [self.reading(each, times) for each in fields if each.name in thing.readings]
+        if thing.online and (wrong := words.wrong(thing)):
+            lines.append(words.sentence(words.capital(wrong)))
+        said = [self.reading(each, times) for each in fields]
         return "\n".join(lines + (said or ["There is no reading yet."]))
 
     def reading(self, field, times):
-        reading = self.thing.readings[field.name]
+        reading = self.thing.readings.get(field.name)
+        if reading is None:
+            return f"{words.title(field)}: {words.NOTHING}"
         at = f" ({words.clock(reading.stamp)})" if times or not self.thing.online else ""
         return f"{words.title(field)}: {words.value(field, reading.value)}{at}"
 
@@ -204,13 +206,28 @@ class Talk:
 
     def shown(self, control):
         field = self.thing.fields.get(control.name)
-        return self.readings([field], times=False) if field else f"You can say: {words.how_to_set(control)}"
+        return self.readings([field], times=False) if field else how(control)
 
     # Setting
 
     def set(self, text):
-        """`set front lamp on`, `set dimmer to 128`"""
+        """`set front lamp on`, `set the dimmer to 128`"""
+        if text.lower().startswith("the ") and (said := self.phrase(text[4:])):
+            return said
         return self.phrase(text) or self.value(text) or self.read_only(text) or self.puzzled(f"set {text}")
+
+    def turn(self, first, name, last):
+        """`turn on the lamp`, `switch lamp off`; only what is the whole name of a switch is obeyed."""
+        if bool(first) == bool(last):
+            return None
+        word = (first or last).lower()
+        if not name:
+            return self.alone(word)
+        controls = self.thing.controls
+        control = named(controls, name) or named(controls, name.lower().removeprefix("the "))
+        if control is None or named(controls, f"switch {name}"):  # that one is `switch 1 on`
+            return None
+        return self.command(control, word) if control.type == "boolean" else how(control)
 
     def assign(self, name, text):
         """`lamp:=on`; `lamp:=` shows"""
@@ -237,7 +254,7 @@ class Talk:
     def read_only(self, text):
         """`light on`, of a light sensor: which values can be set is not to be guessed from their names."""
         field, _ = beginning(self.thing.fields, text)
-        if field is None:
+        if field is None or field.name in self.thing.controls:
             return None
         return f"{words.capital(words.title(field))} can only be read.\n{self.readings([field], times=False)}"
 
@@ -271,7 +288,7 @@ class Talk:
         except ControlError as error:
             wanted = error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
             return wanted if error.type == "modify" else f"{title} was not changed. {error.text}"
-        done = words.value(control, thing.validate(control.name, value))
+        done = words.value(control, settings.normal(control, value.strip()) or value)
         return f"{title} is {done} (took {clock() - begun:.1f} s)."
 
     # Who
@@ -300,8 +317,8 @@ class Talk:
         thing, followers = self.thing, self.chat.followers
         verb = "deny" if act == followers.deny else "approve"
         if not self.access.is_owner(self.asker):
-            log.warning("%s: %s may not decide about %r", thing.jid.local, self.asker, name)
-            self.access.audit.refused(thing.jid, self.asker, "chat", f"{verb} {name}", "refused")
+            if self.access.audit.refused(thing.jid, self.asker, "chat", f"{verb} {name}", "refused"):
+                log.warning("%s: %s may not decide about %r", thing.jid.local, self.asker, name)
             return f"Only an owner can decide that.{ask_owner(self.access)}"
         try:
             jid = parse(name.removeprefix("xmpp:")).bare
@@ -347,46 +364,13 @@ GRAMMAR = [
         (r"deny (\S+)", Talk.deny),
         (r"(?:set )?(.+?) ?:= ?(.*)", Talk.assign),
         (r"set (.+)", Talk.set),
+        (r"(?:turn|switch)(?: (on|off))?(?: (.+?))??(?: (on|off))?[!.]*", Talk.turn),
     )
 ]
 
 
-def named(items, text):
-    """The field or control that somebody calls so, by name or label."""
-    text = text.casefold()
-    for each in items.values():
-        if text in (
-            each.name.casefold(),
-            words.title(each).casefold(),
-            each.name.casefold().replace("_", " "),
-        ):
-            return each
-    return None
-
-
-def beginning(items, text):
-    """The field or control whose name a text begins with, the longest, and the words that follow; or None."""
-    parts = text.split()
-    for length in range(min(len(parts) - 1, TITLE), 0, -1):
-        found = named(items, " ".join(parts[:length]))
-        if found is not None:
-            return found, parts[length:]
-    return None, []
-
-
-def meant(control, text, reading):
-    """The value that words mean for a control; None for a toggle of what is not known."""
-    plain = text.casefold().rstrip("!.")
-    if control.type == "boolean":
-        if plain == "toggle":
-            return reading and ("false" if reading.value == "true" else "true")
-        return "true" if plain in ON else "false" if plain in OFF else text
-    if control.type == "enum":
-        return next((each for each in control.options if each.casefold() == plain), text)
-    if control.type in ("integer", "quantity"):
-        number = text.removesuffix(control.unit).strip() if control.unit else text
-        return number.replace(",", ".") if number.count(",") == 1 and "." not in number else number
-    return text
+def how(control):
+    return f"You can say: {words.how_to_set(control)}"
 
 
 def ask_owner(access):

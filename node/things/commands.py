@@ -12,6 +12,8 @@ from node.base.jid import Jid, JidError, parse
 from node.base.stanza import new_id
 from node.hub.thing import ControlError, Thing
 from node.things import words
+from node.things.access import told
+from node.things.control import first_values
 from node.things.questions import question
 
 log = logging.getLogger("hobnode")
@@ -114,7 +116,7 @@ class Commands:
         thing, node = self.hub.things[iq.to.bare], command.get("node")
         if node not in self.known:
             raise StanzaError("item-not-found", "There is no such command.")
-        self.demand(node, thing, iq.sender)
+        self.demand(node, thing, iq)
         if action != "execute":
             raise refused("bad-sessionid", "A command that goes on needs the sessionid it was given.")
         known = self.known[node]
@@ -126,11 +128,13 @@ class Commands:
             return known.act(iq, command, new_id(), session, answers(submitted, session.form))
         return self.show(iq, command, session)
 
-    def demand(self, node, thing, asker):
-        """Raises StanzaError (forbidden) for who may not run it; log and audit tell who tried."""
+    def demand(self, node, thing, iq):
+        """Raises StanzaError (forbidden) for who may not run it; log and audit tell who tried what."""
+        asker, submitted = iq.sender, iq.payload.find("x", form.NS)
         if not self.known[node].may(thing, asker):
-            log.warning("%s: %s may not run the command %s", thing.jid.local, asker, node)
-            self.access.audit.refused(thing.jid, asker, "command", node, "refused")
+            what = f"{node} {told(first_values(submitted)) if submitted else ''}".rstrip()
+            if self.access.audit.refused(thing.jid, asker, "command", what, "refused"):
+                log.warning("%s: %s may not run the command %r", thing.jid.local, asker, what)
             raise StanzaError("forbidden", f"You may not run {node}.", type="cancel")
 
     def show(self, iq, command, session):
@@ -162,7 +166,7 @@ class Commands:
             return answer(iq, command, name, "canceled")
         if action in ("next", "prev"):
             raise refused("bad-action", "There is one form only: complete it or cancel.")
-        self.demand(session.node, session.thing, iq.sender)  # the grant may have been taken back meanwhile
+        self.demand(session.node, session.thing, iq)  # the grant may have been taken back meanwhile
         given = answers(command.find("x", form.NS), session.form)
         self.end(name)
         return self.known[session.node].act(iq, command, name, session, given)
@@ -188,13 +192,17 @@ class Commands:
         thing, rows = session.thing, []
         for field in thing.fields.values():
             reading = thing.readings.get(field.name)
-            if reading is not None:
+            if reading is None:
+                rows.append((words.title(field), words.NOTHING, "", ""))
+            else:
                 text = words.truth(field, reading.value) if field.type == "boolean" else reading.value
                 rows.append((words.title(field), text, field.unit, stamp.format(reading.stamp)))
         # In the note for Profanity, which shows no tables
         said = [f"{title}: {text} {unit}".rstrip() for title, text, unit, _ in rows] or ["There is no reading yet."]
         if not thing.online:
             said.insert(0, words.sentence(thing.complaint()))
+        elif wrong := words.wrong(thing):
+            said.insert(0, words.sentence(words.capital(wrong)))
         note = E("note", NS, "\n".join(said), type="info" if thing.online else "warn")
         columns = [("field", "Field"), ("value", "Value"), ("unit", "Unit"), ("time", "Time")]
         return ended(iq, command, name, note, form.table(columns, rows, title=thing.label))
@@ -212,6 +220,7 @@ class Commands:
             values = changed(session, values)
         if not values:
             return ended(iq, command, name, E("note", NS, "Nothing had to be changed.", type="info"))
+        controls = thing.controls  # a board that comes back may have others
         try:
             await self.access.command(thing, values, iq.sender, "command")
         except ControlError as error:
@@ -219,7 +228,7 @@ class Commands:
                 raise refused("bad-payload", error.text) from None
             return ended(iq, command, name, E("note", NS, error.text, type="error"))  # AH-7
         said = [
-            f"{words.capital(words.title(thing.controls[var]))} is {words.value(thing.controls[var], text)}."
+            f"{words.capital(words.title(controls[var]))} is {words.value(controls[var], text)}."
             for var, text in values.items()
         ]
         return ended(iq, command, name, E("note", NS, " ".join(said), type="info"))
@@ -252,6 +261,8 @@ class Commands:
             asker = parse(given["jid"][0])
         except JidError:
             raise refused("bad-payload", "That is no address.") from None
+        if asker not in self.followers.waiting(session.thing):  # the form has lain open
+            return ended(iq, command, name, E("note", NS, f"{asker} does not wait for approval.", type="info"))
         denied = given.get("decision") == ["deny"]
         await (self.followers.deny if denied else self.followers.approve)(session.thing, asker)
         self.access.audit.note(session.thing.jid, iq.sender, "command", f"{'deny' if denied else 'approve'} {asker}")
@@ -286,7 +297,8 @@ def present(thing, name):
     """The value that a control has, or that a form shows for it where that is not known (XEP-0004 §3.3)."""
     if name in thing.readings:
         return thing.readings[name].value
-    return "false" if thing.controls[name].type == "boolean" else None
+    control = thing.controls.get(name)
+    return "false" if control is not None and control.type == "boolean" else None
 
 
 def answer(iq, command, name, status, *children):

@@ -8,6 +8,7 @@ from node.base import form
 from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.hub.thing import ControlError, Thing
+from node.things.access import told
 from node.things.dialects import SETTERS, Dialect, addressed, dialects
 from node.things.late import late
 from node.things.once import Once
@@ -54,10 +55,16 @@ class Control:
     async def carry_out(self, stanza, asked):
         """Sets what is asked; the StanzaError to answer with when that did not work."""
         thing, dialect = self.hub.things[stanza.to.bare], self.dialects[asked.ns]
+        what = told(given(dialect, asked))
         try:
-            self.access.demand(thing, stanza.sender, dialect.ns, "set")
-            addressed(dialect, asked, thing.jid.local)
-            await self.access.command(thing, wanted(dialect, asked, thing), stanza.sender, dialect.ns)
+            self.access.demand(thing, stanza.sender, dialect.ns, f"set {what}".rstrip())
+            try:
+                addressed(dialect, asked, thing.jid.local)
+                values = wanted(dialect, asked, thing)
+            except (ControlError, StanzaError) as error:
+                self.access.audit.note(thing.jid, stanza.sender, dialect.ns, what, f"failed: {error.text}")
+                raise
+            await self.access.command(thing, values, stanza.sender, dialect.ns)
         except ControlError as error:
             return refusal(dialect, error)
         except StanzaError as error:
@@ -83,6 +90,19 @@ class Control:
         return iq.reply(form.form(*questions, title=thing.label))
 
 
+def given(dialect: Dialect, asked: Element) -> dict[str, str]:
+    """What a `set` says, for the audit: nobody has looked yet whether it makes sense."""
+    submitted = asked.find("x", form.NS)
+    if submitted is not None:
+        return first_values(submitted)
+    return {name: each.get(dialect.value) or "" for each in asked.elements if (name := each.get(dialect.name))}
+
+
+def first_values(submitted: Element) -> dict[str, str]:
+    """A form's answers of one value each, without what belongs to the form itself."""
+    return {var: texts[0] if texts else "" for var, texts in form.values(submitted).items() if var not in OWN}
+
+
 def wanted(dialect: Dialect, asked: Element, thing: Thing) -> dict[str, str]:
     """The values by control, in the order of the document (CT-2). Raises ControlError, StanzaError."""
     submitted = asked.find("x", form.NS)
@@ -90,16 +110,16 @@ def wanted(dialect: Dialect, asked: Element, thing: Thing) -> dict[str, str]:
     if len(parameters) > PARAMETERS:
         raise StanzaError("bad-request", f"At most {PARAMETERS} parameters at once.")
     if submitted is None:
-        given = [typed(dialect, each, thing) for each in parameters]
+        each_of_them = [typed(dialect, each, thing) for each in parameters]
+        values = dict(each_of_them)
+        if len(values) < len(each_of_them):
+            raise StanzaError("bad-request", "One parameter is given twice.")
     elif len(parameters) > 1:
         raise StanzaError("bad-request", "Either a form or parameters, not both.")
     else:
-        given = [(var, texts[0] if texts else "") for var, texts in form.values(submitted).items() if var not in OWN]
-    if not given:
+        values = first_values(submitted)
+    if not values:
         raise StanzaError("bad-request", "Nothing to set.")
-    values = dict(given)
-    if len(values) < len(given):
-        raise StanzaError("bad-request", "One parameter is given twice.")
     return values
 
 

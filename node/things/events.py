@@ -40,7 +40,8 @@ def setup(hub, options):
         for type in ("get", "set"):  # EV-1: the table says set, the examples get
             hub.on_iq(type, "subscribe", ns, events.subscribe, at="thing")
             hub.on_iq(type, "unsubscribe", ns, events.unsubscribe, at="thing")
-    hub.on("thing", lambda thing: thing.on_change(events.changed))
+    changed = events.changed  # one for all things
+    hub.on("thing", lambda thing: thing.on_change(changed))
     hub.on("thing gone", events.forget)
     hub.watch("arriving", "presence", events.presence)
     hub.watch("arriving", "message", events.message)

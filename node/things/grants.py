@@ -4,15 +4,18 @@ Grants given here are kept in things.db, beside those of the configuration, whic
 """
 
 import logging
+from contextlib import suppress
 
 from node.base import form
 from node.base.element import E
 from node.base.errors import StanzaError
-from node.base.jid import Jid
+from node.base.jid import Jid, parse
 from node.hub.store import StoreError
 from node.hub.thing import Thing
+from node.things import words
 from node.things.access import ALL, RIGHTS, Grant, Named
 from node.things.commands import NS, ended, refused
+from node.things.misnamed import guess, missing
 
 log = logging.getLogger("hobnode")
 
@@ -48,20 +51,32 @@ class Grants:
 
     async def give(self, thing: Thing, grant: Grant, by: Jid) -> str:
         """Keeps a grant; what is to be said of it. Raises StanzaError."""
-        try:
-            named = Named("who", [grant.who], self.access.options.groups)
-        except ValueError as error:
-            raise StanzaError("bad-request", str(error)) from None
-        if grant.who not in self.access.options.groups:  # in its prepared form
-            grant = grant._replace(who=next(iter(named.accounts), None) or f"@{next(iter(named.domains))}")
+        grant = grant._replace(who=self.prepared(grant.who))
         if grant in self.access.grants:
             return f"That was so already: {told(grant)}."
         if len(self.access.grants) >= LIMIT:
             raise StanzaError("resource-constraint", f"There are {LIMIT} grants already; take some back first.")
-        await self.change(thing, by, "INSERT INTO grants VALUES (?, ?, ?)", [grant])
+        await self.change(thing, by, "INSERT OR IGNORE INTO grants VALUES (?, ?, ?)", [grant])
         self.access.grant({*self.access.grants, grant})
         self.audit.note(thing.jid, by, "grant", told(grant))
-        return f"{told(grant)}."
+        people = {*self.hub.accounts.names(), *(jid.local for jid in self.hub.things)}
+        if not missing(grant.who, self.hub.host, people):
+            return f"{told(grant)}."
+        close = guess(parse(grant.who).local, people, self.hub.host)
+        nobody = words.sentence(f"{told(grant)}. But there is no {grant.who} here{close}")
+        return (
+            f"{nobody} Whoever gets that name later is not meant."  # see `removed`: a new account begins with nothing
+        )
+
+    def prepared(self, who: str) -> str:
+        """As a grant has it. Raises StanzaError."""
+        if who in self.access.options.groups:
+            return who
+        try:
+            named = Named("who", [who], {})
+        except ValueError as error:
+            raise StanzaError("bad-request", str(error)) from None
+        return next(iter(named.accounts), None) or f"@{next(iter(named.domains))}"
 
     async def take(self, thing: Thing, grants: list[Grant], by: Jid) -> str:
         """Takes grants back; what is to be said of it. Raises StanzaError."""
@@ -148,7 +163,9 @@ class Grants:
     def say_revoke(self, talk, who, right):
         if not self.access.is_owner(talk.asker):
             return self.not_yours(talk, f"revoke {who}")
-        who, rights = who.casefold(), (right.lower(),) if right else RIGHTS
+        rights = (right.lower(),) if right else RIGHTS
+        with suppress(StanzaError):  # it may be a group that the file has forgotten
+            who = self.prepared(who)
         grants = [each for each in self.of(talk.thing) if each.who == who and each.right in rights]
         if not grants:
             return f"Nothing was granted to {who} while I run; what the configuration grants is changed there."

@@ -3,7 +3,9 @@
 Presence is broadcast, over federation too, so a chattering sensor must not become a chattering contact:
 `show` changes at once, the status line once an interval, with the last value (PR-5). A thing that has been
 quiet may change it some times at once first: a lamp is seen to be on, and a reading that rises in steps is not
-shown half-way up for a minute.
+shown half-way up for a minute. When the node has been started nobody knows whether it was quiet, and all things
+begin at once: each tells its first state, and has to be quiet first. What people switch may change as often again at
+once, for who has just switched a lamp looks whether it is on.
 """
 
 import logging
@@ -11,14 +13,15 @@ from asyncio import TimerHandle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from node.base import stamp
-from node.base.element import E
+from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.base.jid import Jid
 from node.base.stanza import Stanza, new_id
 from node.hub.thing import Thing
-from node.things import words
+from node.things import picture, words
 from node.things.responses import responses
 
 log = logging.getLogger("hobnode")
@@ -26,10 +29,13 @@ log = logging.getLogger("hobnode")
 NEEDS = ("roster", "caps", "access")
 
 IDLE = "urn:xmpp:idle:1"  # XEP-0319
+NICK = "http://jabber.org/protocol/nick"  # XEP-0172
+UPDATE = "vcard-temp:x:update"  # XEP-0153
 BURST = 5  # changes told at once; each interval brings one more: a person plays with a lamp, a loose wire does
 TOLD = 10  # requests at one thing within an hour that owners and log are told of; who makes more plays with us
 HOUR = 3600.0  # seconds
 PLAIN = (None, None)  # type and show of one that is well: then its values alone make its text
+NEVER = float("-inf")
 MOMENT = 1.0  # seconds: neither a command that is carried out sooner nor the first readings of what is back are
 # worth two presences to everybody
 
@@ -50,18 +56,35 @@ def setup(hub, options):
 class Face:
     """What the followers of one thing were told last, and what they are going to be told."""
 
-    __slots__ = ("asked", "begun", "came", "paid", "said", "shape", "text", "timer")
+    __slots__ = (
+        "asked",
+        "begun",
+        "came",
+        "fault",
+        "new",
+        "paid",
+        "picture",
+        "said",
+        "shape",
+        "text",
+        "timer",
+        "told",
+    )
 
     def __init__(self) -> None:
         self.shape: tuple[str | None, str | None] = ("unavailable", None)  # type and show
         self.text = ""
+        self.fault = ""  # that the text speaks of
         self.said: Mapping[str, str] = {}  # values by field, as the status line had them
         # Until when the changes told use up the interval; on the loop's clock, like all times here.
-        self.paid = float("-inf")
+        self.paid = NEVER
+        self.told = NEVER  # when a change was told last
+        self.new = True  # it has not been online since it is here
         self.begun: float | None = None  # since when it is busy
         self.came: float | None = None  # since when it is back, and nobody has been told
         self.asked: list[float] = []  # when owners were told of requests
         self.timer: TimerHandle | None = None
+        self.picture: Element | None = None  # which one it is (XEP-0153), when somebody has to know
 
 
 class Presences:
@@ -72,7 +95,9 @@ class Presences:
         self.caps = hub.need("caps")
         self.access = hub.need("access")
         self.faces: dict[Jid, Face] = {}
+        changed = self.changed  # one for all things
         hub.on("thing", self.appeared)
+        hub.on("thing", lambda thing: thing.on_change(changed))
         hub.on("thing gone", self.disappeared)
         hub.on("stopping", self.leave)
         hub.on_stanza("presence", self.receive, at="thing")
@@ -81,7 +106,6 @@ class Presences:
         """Not told to anybody before it has been tried whether the hardware is there."""
         face = self.faces[thing.jid] = Face()
         face.text = thing.reason
-        thing.on_change(self.changed)
 
     def disappeared(self, thing):
         """It has been taken out of the configuration."""
@@ -97,26 +121,30 @@ class Presences:
         face = self.faces[thing.jid]
         set_timer(face, None)
         if face.shape[0] is None:
-            status = E("status", None, reason)
-            self.tell(Stanza("presence", status, type="unavailable", sender=thing.full))
+            self.tell(self.unavailable(thing, reason))
 
     # What is shown
 
     def changed(self, thing: Thing, names: set[str]) -> None:
         """Readings or state changed: the followers are told now, or later, or have been told already."""
         face, now = self.faces[thing.jid], self.hub.loop.time()
+        if not names:  # it may be called something else now, or have turned out to be something else
+            face.picture = None
         shape, values = self.shape(thing, face, now), steady(thing, face.said)
-        fresh = face.shape[0] is not None and shape[0] is None and thing.fields and not values
-        face.came = (face.came or now) if fresh else None
+        comes = face.shape[0] is not None and shape[0] is None
+        missing = sum(each.shown and name not in values for name, each in thing.fields.items()) if comes else 0
+        face.came = (face.came or now) if comes and missing and not thing.alarm else None
         if face.came is not None and now < face.came + MOMENT:  # its first readings are on their way
             self.later(thing, face, now, face.came + MOMENT)
             return
         same = shape == face.shape and (not thing.online or bool(values) == bool(face.said))
         if same:
-            if shape == PLAIN and values == face.said:
+            if shape == PLAIN and values == face.said and thing.fault == face.fault:
                 self.later(thing, face, now)
                 return
-            due = face.paid - (BURST - 1) * self.interval
+            due = min(face.paid - (BURST - 1) * self.interval, face.told + self.interval)
+            if now < due and switched(thing, values, face.said):
+                due = face.paid - (2 * BURST - 1) * self.interval
             if now < due:
                 self.later(thing, face, now, due)
                 return
@@ -125,8 +153,10 @@ class Presences:
             if text == face.text:
                 self.later(thing, face, now)
                 return
-            face.paid = max(face.paid, now) + self.interval
-        face.shape, face.said, face.text = shape, values, text
+            face.paid, face.told = max(face.paid, now) + self.interval, now
+        if comes and face.new:  # what has no value yet may still have its first one told
+            face.new, face.paid, face.told = False, now + max(BURST - missing, 0) * self.interval, now
+        face.shape, face.said, face.text, face.fault = shape, values, text, thing.fault
         self.later(thing, face, now)
         self.tell(self.current(thing))
 
@@ -156,18 +186,29 @@ class Presences:
         """The presence that followers see now, without `to`."""
         face = self.faces[thing.jid]
         type, show = face.shape
-        status = E("status", None, face.text) if face.text else None
         if type == "unavailable":
-            return Stanza("presence", status, type=type, sender=thing.full)
+            return self.unavailable(thing, face.text)
         return Stanza(
             "presence",
             E("show", None, show) if show else None,
-            status,
+            E("status", None, face.text) if face.text else None,
             E("priority", None, "0"),  # PR-4: people write to it
             self.caps.element(at="thing"),
             E("idle", IDLE, since=stamp.format(thing.last)) if show == "away" and thing.last else None,
+            self.update(thing),
             sender=thing.full,
         )
+
+    def unavailable(self, thing, reason):
+        status = E("status", None, reason) if reason else None
+        return Stanza("presence", status, self.update(thing), type="unavailable", sender=thing.full)
+
+    def update(self, thing):
+        """XEP-0153 §4.1: the hash of its picture, in every presence."""
+        face = self.faces[thing.jid]
+        if face.picture is None:
+            face.picture = pictured(picture.name(thing))
+        return face.picture
 
     def tell(self, presence):
         """To all followers: serialised once, only `to` differs."""
@@ -244,10 +285,25 @@ class Presences:
         """Makes `asker` (bare) a follower and greets him, once that is kept (D5). Raises StanzaError."""
         await self.roster.set_subscription(thing.jid, asker, "from")
         log.info("%s: %s follows", thing.jid.local, asker)
+        await self.enter(thing, asker)
         self.send(thing, asker, "subscribed")
         self.hub.route(self.current(thing).copy(to=asker))
         offers = responses(("status", "Status"), ("help", "What I can say"))
         self.say(thing, asker, greeting(thing, self.access.may_control(thing, asker)), *offers)
+
+    async def enter(self, thing, asker):
+        """Who lives here, and has given it no name in his contact list, has it there under its own: most clients look
+        for a name nowhere else (devices.md A5)."""
+        item = self.roster.items(asker).get(thing.jid) if asker.domain == self.hub.host else None
+        if item is None or not item.listed or item.name:
+            return
+        try:
+            saving = self.roster.put(asker, item._replace(name=thing.label))
+            await saving.done()
+        except StanzaError as error:  # he follows it none the less
+            log.warning("%s: has no name in the contact list of %s: %s", thing.jid.local, asker, error)
+        else:
+            saving.push()
 
     async def deny(self, thing: Thing, asker: Jid) -> None:
         """Refuses the request of `asker` (bare), or ends that he follows. Raises StanzaError."""
@@ -269,12 +325,20 @@ class Presences:
         self.hub.route(Stanza("presence", type="unavailable", sender=thing.full, to=asker))
 
     def send(self, thing, contact, type):
-        self.hub.route(Stanza("presence", type=type, sender=thing.jid, to=contact))
+        nick = E("nick", NICK, thing.label) if type == "subscribed" else None
+        self.hub.route(Stanza("presence", nick, type=type, sender=thing.jid, to=contact))
 
     def say(self, thing, contact, text, *offers):
-        body = E("body", None, text)
-        self.hub.route(Stanza("message", body, *offers, type="chat", sender=thing.full, to=contact, id=new_id()))
+        """What it says without being asked is often the first: with its name (XEP-0172 §4.2)."""
+        said = E("body", None, text), E("nick", NICK, thing.label), *offers
+        self.hub.route(Stanza("message", *said, type="chat", sender=thing.full, to=contact, id=new_id()))
         self.hub.tell("said", thing.jid, contact)
+
+
+@lru_cache(64)
+def pictured(name: str) -> Element:
+    """One for all that have this picture: half a KiB each."""
+    return E("x", UPDATE, E("photo", None, picture.digest(name)))
 
 
 def set_timer(face, timer):
@@ -294,6 +358,11 @@ def steady(thing: Thing, said: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
+def switched(thing: Thing, values: Mapping[str, str], said: Mapping[str, str]) -> bool:
+    """Whether one differs that can be set."""
+    return any(values.get(name) != said.get(name) for name in thing.controls)
+
+
 def within(deadband, before, value):
     try:
         return deadband is not None and abs(Decimal(value) - Decimal(before)) < deadband
@@ -302,13 +371,14 @@ def within(deadband, before, value):
 
 
 def status(thing: Thing, values: Mapping[str, str]) -> str:
-    """The status line: why it is gone, since when it is silent, or its values, what alarms first."""
+    """The status line: why it is gone, since when it is silent and why, or its values, what alarms first."""
     if not thing.online:
         return thing.reason
     text = words.line(thing, values)
-    if thing.stale and thing.last:
-        return f"no reading since {words.clock(thing.last)}" + (f" (last {text})" if text else "")
-    if thing.alarm:
+    wrong = words.wrong(thing)
+    if wrong:
+        text = wrong + (f" (last {text})" if text else "")
+    if thing.alarm and not thing.stale:
         return f"⚠ {thing.alarm}" + (f" · {text}" if text else "")
     return text or "no reading yet"
 

@@ -20,6 +20,7 @@ from node.base.jid import Jid
 from node.base.stanza import Stanza
 from node.hub.store import StoreError
 from node.hub.thing import Field, Reading, Thing
+from node.things import words
 from node.things.dialects import Dialect, addressed, dialects
 from node.things.history.samples import SECOND
 
@@ -84,14 +85,23 @@ class Sensor:
         if not dialect.short:
             # The answer first, then the data: whoever asked learns by it which data are his.
             self.hub.route(iq.reply(said(request, "accepted")))
-            self.send(request, readout(thing, request, self.past(thing, request)))
-            return None
-        first, *rest = readout(thing, request, self.past(thing, request))
-        if rest:
+        if asks_past(request):
+            return self.look_up(iq, thing, request)
+        return self.answer(iq, request, readout(thing, request, (), absent(thing, request)))
+
+    async def look_up(self, iq, thing, request):
+        """The same with values of before: it may take a while to read them."""
+        return self.answer(iq, request, await self.readout(thing, request))
+
+    def answer(self, iq, request, parts):
+        first, *rest = parts
+        if request.dialect.short and not rest:
+            return iq.reply(first)
+        if request.dialect.short:
             self.hub.route(iq.reply(first))
-            self.send(request, rest)
-            return None
-        return iq.reply(first)
+            parts = rest
+        self.send(request, parts)
+        return None
 
     def send(self, request, parts):
         for part in parts:
@@ -112,12 +122,17 @@ class Sensor:
         self.drop(thing, (request.asker, request.id))
         # Since it was ordered the thing may have been taken out, or the right to read it taken back.
         if self.hub.things.get(thing.jid) is thing and self.access.may_read(thing, request.asker):
-            self.send(request, [said(request, "started"), *readout(thing, request, self.past(thing, request))])
+            self.hub.spawn(self.send_late(thing, request), f"a readout of {thing.jid} for {request.asker}")
 
-    def past(self, thing, request):
+    async def send_late(self, thing, request):
+        self.send(request, [said(request, "started"), *await self.readout(thing, request)])
+
+    async def readout(self, thing, request):
+        past = await self.past(thing, request) if asks_past(request) else ()
+        return readout(thing, request, past, absent(thing, request))
+
+    async def past(self, thing, request):
         """The historical values that are asked for, with their fields and whether they are means."""
-        if "historical" not in request.categories and (request.categories or request.begin is None):
-            return []
         end = request.end if request.end is not None else thing.now()
         begin = request.begin if request.begin is not None else end - DAY
         fields = [each for each in thing.fields.values() if named(request, each)]
@@ -125,7 +140,7 @@ class Sensor:
             found = [(each, self.history.samples(thing.jid, each.name, begin, end, PAST + 1)) for each in fields]
             if begin < end and sum(len(samples) for _, samples in found) > PAST:
                 count = max(PAST // len(fields), 1)
-                return [past for each in fields for past in self.means(thing, each, begin, end, count)]
+                return [past for each in fields for past in await self.means(thing, each, begin, end, count)]
         except StoreError as error:
             raise StanzaError("internal-server-error", str(error)) from error
         return [
@@ -135,14 +150,16 @@ class Sensor:
             if value and not (each.name in thing.readings and at / SECOND >= thing.readings[each.name].stamp)
         ]
 
-    def means(self, thing, field, begin, end, count):
-        for bucket in self.history.buckets(thing.jid, field.name, begin, end, count):
+    async def means(self, thing, field, begin, end, count):
+        found = []
+        for bucket in await self.history.buckets(thing.jid, field.name, begin, end, count):
             if bucket.point is not None:
                 mean = bucket.point.mean
                 text = f"{mean:f}" if field.type == "quantity" else f"{mean:.0f}"
                 if field.type == "boolean":
                     text = "true" if mean >= HALF else "false"
-                yield Reading(text, bucket.begin), field, True
+                found.append((Reading(text, bucket.begin), field, True))
+        return found
 
     def cancel(self, iq, origin):
         """SD-9, L-2: an id that is not known is as good as cancelled."""
@@ -211,33 +228,48 @@ def said(request, name, **attrs):
     return E(name, request.dialect.ns, **{"id" if request.dialect.short else "seqnr": request.id}, **attrs)
 
 
-def readout(thing: Thing, request: Request, past: Iterable[Past] = ()) -> list[Element]:
-    """The readings asked for, in as many parts as it takes; what is wrong comes last (SD-7)."""
+def readout(thing: Thing, request: Request, past: Iterable[Past] = (), absent: str | None = None) -> list[Element]:
+    """The readings asked for, in as many parts as it takes; what is wrong comes last (SD-7), else what is `absent`."""
     values = [
         (thing.readings[name].stamp, value(thing, request.dialect, each, thing.readings[name]))
         for name, each in thing.fields.items()
-        if name in thing.readings and wanted(request, each, thing.readings[name])
+        if name in thing.readings and wanted(request, each) and timely(request, thing.readings[name])
     ]
     for reading, each, mean in past:
         element = value(thing, request.dialect, each, reading)
         historical(request.dialect, element, each.category, mean)
         values.append((reading.stamp, element))
     parts = fragments(values)
-    wrong = complaint(thing)
+    wrong = complaint(thing) or absent
     return short(thing, request, parts, wrong) if request.dialect.short else long(thing, request, parts, wrong)
+
+
+def asks_past(request):
+    """Whether values of before are asked for."""
+    return "historical" in request.categories or (not request.categories and request.begin is not None)
 
 
 def named(request, field):
     return not request.names or field.name.casefold() in request.names
 
 
-def wanted(request, field, reading):
-    return (
-        (not request.categories or field.category in request.categories)
-        and named(request, field)
-        and (request.begin is None or reading.stamp >= request.begin)
-        and (request.end is None or reading.stamp <= request.end)
+def wanted(request, field):
+    return (not request.categories or field.category in request.categories) and named(request, field)
+
+
+def timely(request, reading):
+    return (request.begin is None or reading.stamp >= request.begin) and (
+        request.end is None or reading.stamp <= request.end
     )
+
+
+def absent(thing: Thing, request: Request) -> str | None:
+    """Which fields that are asked for have no value, in words. In XEP-0323 that is a failure of the whole readout, so
+    there only who has named them is told."""
+    if not request.dialect.short and not request.names:
+        return None
+    none = [name for name, each in thing.fields.items() if wanted(request, each) and name not in thing.readings]
+    return f"There is no reading of {', '.join(none)}." if none else None
 
 
 def complaint(thing):
@@ -246,7 +278,7 @@ def complaint(thing):
         return thing.complaint()
     if not thing.readings:
         return "There is no reading yet."
-    return "There is no fresh reading." if thing.stale else None
+    return words.sentence(words.capital(wrong)) if (wrong := words.wrong(thing)) else None
 
 
 def value(thing: Thing, dialect: Dialect, field: Field, reading: Reading) -> Element:

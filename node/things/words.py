@@ -7,6 +7,7 @@ from node.hub.thing import Control, Field, Thing
 
 PARTS = 3  # a status line holds the two or three most important values,
 LENGTH = 60  # as much as a contact list shows
+NOTHING = "no reading"  # of what has no value, be it not yet or no more
 LONG = 3600  # seconds; who is told so many has to divide
 
 # Units that say by themselves what is measured; other values are told with their names.
@@ -91,6 +92,12 @@ def clock(seconds: float, now: float | None = None) -> str:
     if then[:3] == today[:3]:
         return time.strftime("%H:%M", then)
     return f"{then.tm_mday} {time.strftime('%b %H:%M' if then.tm_year == today.tm_year else '%b %Y', then)}"
+
+
+def wrong(thing: Thing) -> str:
+    """Why what a thing that is online has told may be so no more: 'no reading since 14:02: no answer'; '' if not."""
+    since = f"no reading since {clock(thing.last)}" if thing.stale and thing.last else ""
+    return f"{since or 'not read'}: {thing.fault}" if thing.fault else since
 
 
 def example(control: Control) -> str:

@@ -1,6 +1,7 @@
 """What the tests of the commands share: a home with its file, a node that serves it, one who types."""
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -22,6 +23,16 @@ client = 0
 client_tls = 0
 server = 0
 """
+
+
+@pytest.fixture(autouse=True)
+def log():
+    """What a command sets up for its log is taken down again: it would be written to by all later tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ def sysfs(tmp_path, monkeypatch):
         (device / "idVendor").write_text(f"{vendor}\n")
         (device / "idProduct").write_text(f"{number}\n")
         (device / "product").write_text(f"{product}\n")
+        (device / "serial").write_text(f"{name}\n")
         (tmp_path / "sys/class/tty").mkdir(parents=True, exist_ok=True)
         os.symlink(tty, tmp_path / "sys/class/tty" / name)
         if link:
@@ -83,6 +84,13 @@ def test_what_is_plugged_in_is_printed_as_it_is_pasted(types, sysfs, tmp_path):
     assert "dead:beef" in err
     assert "no board of ours has this id" in err
     assert "\x1b" not in err
+
+
+def test_of_several_boards_with_that_usb_id_the_one_made_for_it_is_first(types, sysfs):
+    sysfs("ttyACM0", UNO, "Arduino Uno")
+    out = types("board", "scan")[1]
+    assert tomllib.loads(out)["thing"]["arduino-uno"]["board"] == "arduino-uno"
+    assert '# board = "arduino-firmata"  has the same USB id' in out
 
 
 def test_where_nothing_is_plugged_in_it_says_so(types, sysfs):

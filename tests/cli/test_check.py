@@ -174,15 +174,19 @@ ADVICE = f"to be found from elsewhere, add the record {RECORD}"
         ({"home.example": "192.0.2.1"}, 6000, "note", "add the record"),
         (
             {"_xmpp-client._tcp": dns.Target("pi.example", 6000, False), "pi.example": "192.0.2.1"},
-            6000, "ok", "DNS says pi.example port 6000",
+            6000,
+            "ok",
+            "DNS says pi.example port 6000",
         ),
         (
             {"_xmpp-client._tcp": dns.Target("pi.example", 6000, False), "pi.example": "192.0.2.1"},
-            5222, "problem", "pi.example port 6000, but we listen on 5222",
+            5222,
+            "problem",
+            "pi.example port 6000, but we listen on 5222",
         ),
         ({"_xmpp-client._tcp": dns.Target("pi.example", 1, False)}, 1, "note", "no address of pi.example"),
     ],
-)  # fmt: skip
+)
 def test_what_dns_says_is_compared_with_what_we_do(config, silent_dns, known, port, level, said):
     silent_dns.update(known)
     listen = dataclasses.replace(config.listen, client=port)
@@ -214,6 +218,43 @@ def test_a_board_that_is_not_plugged_in_is_a_problem(types, home):
     code, out, _ = types("check", "--config", home)
     assert code == 1
     assert "problem  things: porch: /dev/hobnode-none is not there" in out
+
+
+ACCESS = """
+[access]
+control = ["bne@home.example", "Ben@HOME.example", "@cabin.example", "kim@cabin.example", "kids", "hub@home.example"]
+owners = ["ann@home.example"]
+groups = { kids = ["lia@home.example"] }
+[access.things.proch]
+read = []
+[access.things."p*"]
+approve = ["mia@home.example"]
+[thing.porch]
+driver = "linux"
+"""
+MISSING = [
+    '[access.things."proch"]: there is no such thing here; did you mean porch?',
+    "[access] control: there is no bne@home.example here; did you mean ben@home.example?",
+    "[access] owners: there is no ann@home.example here",
+    "[access.groups] kids: there is no lia@home.example here",
+    '[access.things."p*"] approve: there is no mia@home.example here',
+]
+
+
+def test_a_grant_to_nobody_is_noted(types, home, config):
+    types("user", "add", "ben@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    home.write_text(home.read_text() + ACCESS)
+    code, out, _ = types("check", "--config", home)
+    assert [line for line in out.splitlines() if " access: " in line] == [
+        f"note     access: {each}" for each in MISSING
+    ]
+    assert code == 0
+
+
+def test_a_gateway_may_bring_the_thing_that_is_granted(home, config):
+    home.write_text(home.read_text() + '[access.things.plug]\nread = ["x@home.example"]\n[gateway.mqtt]\n')
+    found = [said for _, said in check.access(load(home), running=False)]
+    assert found == ['[access.things."plug"] read: there is no x@home.example here']
 
 
 def test_a_mistake_in_the_file_is_exit_code_2(types, home):

@@ -1,5 +1,6 @@
 """The words that `hobnode` knows, and how it answers those it does not."""
 
+import os
 import subprocess
 import sys
 
@@ -35,6 +36,17 @@ def test_a_missing_file_is_one_line_and_exit_code_2(types, tmp_path, words):
     code, out, err = types(*words, "--config", tmp_path / "none.toml")
     assert (code, out) == (2, "")
     assert err == f"{tmp_path}/none.toml: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("words", [["board", "list"], ["--help"], ["check"], ["thing", "list"]])
+def test_who_reads_no_further_is_not_told_about_it(words, home):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "node", *words, *(["--config", home] if words[0] in ("check", "thing") else [])]
+    done = subprocess.run(command, cwd=CLONE, stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert b"Traceback" not in done.stderr and b"BrokenPipe" not in done.stderr
 
 
 def test_it_is_a_module_too():

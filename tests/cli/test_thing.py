@@ -75,8 +75,23 @@ def test_the_log_tells_what_was_done_with_a_thing(types, home):
 
 
 def test_of_a_thing_that_nobody_has_touched_the_log_says_so(types, home):
-    code, out, err = types("thing", "log", "porch", "--config", home)
-    assert (code, out, err) == (0, "", "nothing was done with porch yet\n")
+    code, out, err = types("thing", "log", "hub", "--config", home)
+    assert (code, out, err) == (0, "", "nothing was done with hub yet\n")
+
+
+def test_a_log_of_no_thing_says_that_it_is_none(types, home):
+    code, out, err = types("thing", "log", "hbu", "--config", home)
+    assert (code, out, err) == (1, "", "hobnode: there is no thing 'hbu'; did you mean hub?\n")
+    home.write_text(home.read_text() + "[gateway.mqtt]\n")
+    code, out, err = types("thing", "log", "plug", "--config", home)
+    assert (code, err) == (0, "nothing was done with plug yet\n"), "the gateway may bring it"
+
+
+def test_a_log_of_what_a_gateway_has_brought_is_there(types, home, monkeypatch):
+    known = {"domain": "home.example", "thing-list": [{"name": "lamp"}], "thing-log": []}
+    monkeypatch.setattr("node.cli.office.ask_running", lambda config, do, **more: known[do])
+    assert types("thing", "log", "lamp", "--config", home)[2] == "nothing was done with lamp yet\n"
+    assert types("thing", "log", "lmap", "--config", home)[2].endswith("there is no thing 'lmap'; did you mean lamp?\n")
 
 
 def test_more_lines_than_are_kept_cannot_be_asked_for(types, home):

@@ -71,6 +71,17 @@ def test_an_item_that_is_changed_keeps_its_subscription(romeo, hub, run):
     assert "<item jid='juliet@hub.local' name='Juliet' subscription='both'/>" in romeo.heard[-1]
 
 
+def test_items_that_are_equal_are_one_in_memory(hub, run):
+    rosters, ann = hub.need("roster"), parse("ann@hub.local")
+    lamps = [parse(f"lamp{number}@hub.local") for number in range(2)]
+    for lamp in lamps:
+        run(rosters.set_subscription(lamp, ann, "from"))
+    rosters.loaded.clear()
+    first, second = (rosters.items(lamp)[ann] for lamp in lamps)
+    assert first is second
+    assert first == Item(ann, subscription="from")
+
+
 def test_versions(romeo):
     romeo.says(fetch("")).says(change("<item jid='juliet@hub.local'/>"))
     roster, _, push = romeo.heard

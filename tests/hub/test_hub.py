@@ -137,10 +137,9 @@ def test_a_handler_that_waits_for_ever_is_given_up(hub, romeo, monkeypatch):
     hub.on_iq("get", "ping", NS, never)
     assert asks(romeo) == [
         error(
-            "iq", "remote-server-timeout", "wait", to="romeo@hub.local/a", sender="hub.local",
-            text="this took too long",
+            "iq", "remote-server-timeout", "wait", to="romeo@hub.local/a", sender="hub.local", text="this took too long"
         )
-    ]  # fmt: skip
+    ]
 
 
 def test_what_nobody_handles_is_unavailable(hub, romeo):
@@ -243,10 +242,14 @@ def test_nobody_answering_is_an_error_too(hub, romeo, run):
 def test_without_federation_other_domains_cannot_be_found(hub, romeo):
     assert asks(romeo, "ann@elsewhere.example") == [
         error(
-            "iq", "remote-server-not-found", "cancel", to="romeo@hub.local/a", sender="ann@elsewhere.example",
+            "iq",
+            "remote-server-not-found",
+            "cancel",
+            to="romeo@hub.local/a",
+            sender="ann@elsewhere.example",
             text="this node does not talk to other servers",
         )
-    ]  # fmt: skip
+    ]
 
 
 def test_a_session_that_was_replaced_does_not_take_its_successor_away(hub, person):

@@ -325,6 +325,26 @@ def test_one_who_is_in_a_hurry_later_takes_along_what_gathers(tmp_path, commits,
     assert commits == ["archive.db"]
 
 
+def test_one_who_waits_for_all_that_is_written_may_be_in_a_hurry(tmp_path, commits, waits, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 3600)
+
+    async def test(store):
+        store.archive.write(INSERT, (1, "x"))
+        await until(lambda: 3600 in waits)
+        safe = asyncio.Event()
+        store.when_safe(safe.set)
+        store.hurry()  # for what was written in a turn of before
+        await safe.wait()
+        safe.clear()
+        store.archive.write(INSERT, (2, "x"))
+        store.when_safe(safe.set)
+        store.hurry()
+        await safe.wait()
+
+    run(test, tmp_path)
+    assert commits == ["archive.db"] * 2
+
+
 def test_what_nobody_feels_is_committed_when_patience_ends(tmp_path, commits, waits, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 3600)
 
@@ -475,17 +495,28 @@ def test_who_asks_when_all_is_safe_is_called_soon_but_not_at_once(tmp_path):
     run(test, tmp_path)
 
 
-def test_each_is_called_once_when_his_own_turn_is_safe(tmp_path, stuck):
+def test_each_is_called_once_when_his_own_turn_is_safe(tmp_path, monkeypatch):
+    real, reached, may = module.commit, threading.Event(), threading.Semaphore(0)
+
+    def one_at_a_time(connection):
+        reached.set()
+        may.acquire(timeout=DEADLINE)
+        real(connection)
+
+    monkeypatch.setattr(module, "commit", one_at_a_time)
+
     async def test(store):
         heard = []
         store.archive.write(INSERT, (1, "x"))
         store.when_safe(lambda: heard.append(("a", store.safe)))
         store.when_safe(lambda: heard.append(("b", store.safe)))
-        await asyncio.to_thread(stuck.reached.wait, DEADLINE)  # the first commit is under way
+        await asyncio.to_thread(reached.wait, DEADLINE)  # the first commit is under way
         store.when_safe(lambda: heard.append(("c", store.safe)))  # has nothing in the second
         store.archive.write(INSERT, (2, "x"))
         store.when_safe(lambda: heard.append(("d", store.safe)))
-        stuck.release.set()
+        may.release()
+        await until(lambda: len(heard) == 3)
+        may.release()
         await until(lambda: len(heard) == 4)
         await store.archive.committed()
         assert heard == [("a", 1), ("b", 1), ("c", 1), ("d", 2)]

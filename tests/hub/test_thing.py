@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from node.base.jid import parse
-from node.hub.thing import Control, ControlError, DriverError, Field, Thing
+from node.hub.thing import Control, ControlError, DriverError, Field, Thing, shared
 
 ANN = parse("ann@hub.local/phone")
 
@@ -175,6 +175,33 @@ def test_a_driver_may_know_how_long_its_hardware_is_silent(run):
             await it.until(lambda: it.thing.stale)
 
     run(story())
+
+
+def test_what_is_described_anew_may_be_expected_to_report(run):
+    async def story():
+        driver = Lamp()
+        driver.patience = float("inf")
+        async with Story(driver) as it:
+            await it.until(lambda: it.thing.online)
+            driver.patience = 0.01
+            it.thing.described()
+            await it.until(lambda: it.thing.stale)
+
+    run(story())
+
+
+def test_what_is_written_alike_is_there_once(monkeypatch):
+    monkeypatch.setattr("node.hub.thing.KINDS", 2)
+    monkeypatch.setattr("node.hub.thing._kinds", {})
+
+    def ten(zeros):
+        return Control("x", "quantity", minimum=Decimal(f"10{zeros}"))
+
+    first = shared(ten(""))
+    assert shared(ten("")) is first
+    assert str(shared(ten(".0")).minimum) == "10.0", "equal, but not written alike"
+    assert shared(ten(".00")).minimum == 10
+    assert shared(ten("")) is not first, "no more than two are kept"
 
 
 def test_what_has_only_controls_is_never_stale(run, monkeypatch):
@@ -465,7 +492,7 @@ def test_a_loose_plug_is_tried_less_and_less_often(run, monkeypatch):
     async def story():
         async with Story(Lamp()) as it:
             for losses in range(7):
-                await it.until(lambda: it.thing.online and len(pauses) == losses)  # noqa: B023
+                await it.until(lambda losses=losses: it.thing.online and len(pauses) == losses)
                 if losses == 6:
                     it.thing.clock = lambda: 1e9  # it was there for long
                 it.driver.lost.set_result("gone")

@@ -128,6 +128,7 @@ def test_things_are_described_as_they_are(hub, ask, thing):
     for state, expected in (
         ({"online": False, "reason": "USB cable gone"}, "offline"),
         ({"online": True}, "online"),
+        ({"fault": "no answer"}, "fault"),
         ({"stale": True}, "stale"),
         ({"busy": True}, "busy"),
     ):

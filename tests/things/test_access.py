@@ -6,7 +6,7 @@ import pytest
 
 from node.base.jid import parse
 from node.base.stanza import Stanza
-from node.things.access import Options
+from node.things.access import BROUGHT, Options, Rights
 from tests.conftest import Heard
 from tests.things.conftest import stanza_of
 
@@ -122,6 +122,26 @@ def test_addresses_in_access_are_compared_prepared(hub, porch):
     access.allow(Options(control=["Ann@HUB.local", "@Friend.Example"]))
     assert access.may_control(porch, parse("ann@hub.local/x"))
     assert access.may_control(porch, parse("kim@friend.example"))
+
+
+def test_the_log_tells_of_grants_to_nobody_when_all_things_are_there(hub, person, porch, later, caplog):
+    person("ben@hub.local/x")
+    access = hub.need("access")
+    access.allow(Options(control=["bne@hub.local"]))
+    later(BROUGHT + 1)
+    assert caplog.text == "", "the node has not been started"
+    hub.tell("started")
+    later(BROUGHT - 1)
+    assert caplog.text == ""
+    later(2)
+    said = "[access] control: there is no bne@hub.local here; did you mean ben@hub.local?"
+    assert [record.getMessage() for record in caplog.records] == [said]
+    caplog.clear()
+    for _ in range(2):  # the last one is looked at
+        access.allow(Options(read=["ben@hub.local"], things={"proch": Rights()}))
+    later(BROUGHT + 1)
+    said = '[access.things."proch"]: there is no such thing here; did you mean porch?'
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 def test_an_iq_for_a_resource_that_a_thing_has_not_is_unavailable(ann):

@@ -2,22 +2,25 @@
 
 import re
 import time
+from itertools import count
 
 import pytest
 
 from node.base import stamp
 from node.base.element import escape
 from node.base.errors import StanzaError
+from node.hub.thing import Control, Field
 from node.things.access import Options
 from tests.conftest import Heard, settle
 from tests.things.conftest import stanza_of, until
 
+NUMBERS = count(1)  # of what is said: each has an id of its own
 
-def ask(person, text, to="porch@hub.local", attributes="type='chat'", more="", number=[0]):  # noqa: B006
+
+def ask(person, text, to="porch@hub.local", attributes="type='chat'", more=""):
     """Says it, and returns what is answered."""
-    number[0] += 1
     body = f"<body>{escape(text)}</body>" if text is not None else ""
-    heard = person.says(f"<message to='{to}' id='m{number[0]}' {attributes}>{body}{more}</message>").heard
+    heard = person.says(f"<message to='{to}' id='m{next(NUMBERS)}' {attributes}>{body}{more}</message>").heard
     return [said(each) for each in heard if "<body>" in each]
 
 
@@ -28,12 +31,23 @@ def said(xml):
 
 @pytest.mark.parametrize("text", ["status", "Status?", " ? ", "STATUS"])
 def test_status_tells_all_readings(ben, text):
-    assert ask(ben, text) == ["temperature: 21.40 °C\nhumidity: 48 %\nlamp: off"]
+    assert ask(ben, text) == ["temperature: 21.40 °C\nhumidity: 48 %\nlamp: off\nwater: no reading"]
 
 
 def test_two_question_marks_tell_everything_with_its_time(ben):
     (answer,) = ask(ben, "??")
-    assert re.fullmatch(r"temperature: 21.40 °C \(\d\d:\d\d\)\n.*\n.*\nserial: A1 \(\d\d:\d\d\)", answer)
+    assert re.fullmatch(
+        r"temperature: 21.40 °C \(\d\d:\d\d\)\n.*\n.*\nwater: no reading\nserial: A1 \(\d\d:\d\d\)", answer
+    )
+
+
+def test_what_has_no_value_says_so_and_why_values_are_old_is_said_before_them(ben, porch):
+    assert ask(ben, "water?") == ["water: no reading"]
+    porch.fault = "no answer from unit 3"
+    assert ask(ben, "temperature?") == ["Not read: no answer from unit 3.\ntemperature: 21.40 °C"]
+    porch.stale, porch.last = True, 1795356131.0
+    (answer,) = ask(ben, "temperature?")
+    assert re.fullmatch(r"No reading since .*: no answer from unit 3\.\ntemperature: 21.40 °C", answer)
 
 
 @pytest.mark.parametrize("text", ["temperature", "Temperature?", "TEMPERATURE ?"])
@@ -76,6 +90,78 @@ def test_a_control_is_set_in_words_and_confirmed(ann, board, text, written, answ
     assert told.startswith(answer)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lamp on please",
+        "Lamp on, please!",
+        "please lamp on",
+        "Please turn the lamp on.",
+        "turn on the lamp",
+        "turn on lamp please",
+        "switch the lamp on",
+        "switch on lamp",
+        "turn on",
+        "set lamp to on",
+        "set the lamp to on",
+        "set the lamp on please",
+    ],
+)
+def test_it_may_be_said_politely_and_in_either_order(ann, board, text):
+    assert ask(ann, text)[0].startswith("Lamp is on (took ")
+    assert board.written == [("lamp", "true")]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("turn on lamp off", "I do not know “turn on lamp off”. Say help to see what I know."),
+        ("turn the lamp", "I do not know “turn the lamp”. Say help to see what I know."),
+        ("turn the lamp on and the heater off", "I do not know “turn the lamp on and the heater off”. Say help"),
+        ("turn the lamp on later", "I do not know “turn the lamp on later”. Say help"),
+        ("turn the lamp on?", "I do not know “turn the lamp on?”. Say help"),
+        ("do not turn the lamp on", "I do not know “do not turn the lamp on”. Say help"),
+        ("please don't turn the lamp on", "I do not know “don't turn the lamp on”. Say help"),
+        ("lamp on?", "lamp: on or off."),
+        ("turn fade on", "You can say: set fade 4095 (0–4095 ms)"),
+        ("please", "I do not know “please”. Say help"),
+    ],
+)
+def test_what_might_mean_something_else_is_not_obeyed(ann, board, text, answer):
+    assert ask(ann, text)[0].startswith(answer)
+    assert board.written == []
+
+
+def test_other_things_may_be_asked_politely_too(ann):
+    assert ask(ann, "humidity please") == ask(ann, "please humidity?") == ["humidity: 48 %"]
+    assert "You can say:" in ask(ann, "help please")[0]
+
+
+@pytest.mark.parametrize("text", ["display a beer please", "set Display a beer please", "display := a beer please"])
+def test_a_please_stays_in_a_text_that_is_set(ann, porch, board, text):
+    porch.controls = {"display": Control("display", "string")}
+    ask(ann, text)
+    assert board.written == [("display", "a beer please")]
+
+
+def test_of_two_controls_with_one_label_none_is_meant_by_it(ann, porch, board):
+    porch.controls = {each: Control(each, "boolean", label="Lamp") for each in ("relay_1", "relay_2")}
+    porch.fields = {each: Field(each, "boolean", label="Lamp") for each in porch.controls}
+    for text in ("lamp on", "turn on the lamp", "lamp := on"):
+        assert "I do not know" in ask(ann, text)[0]
+    assert board.written == []
+    ask(ann, "relay_2 on")
+    ask(ann, "relay 1 off")
+    assert board.written == [("relay_2", "true"), ("relay_1", "false")]
+
+
+def test_a_control_that_is_called_switch_keeps_its_name(ann, porch, board):
+    porch.controls = {each: Control(each, "boolean") for each in ("switch_1", "1", "lamp")}
+    ask(ann, "switch 1 on")
+    ask(ann, "switch lamp off")
+    assert board.written == [("switch_1", "true"), ("lamp", "false")]
+
+
 def test_a_command_is_confirmed_when_the_hardware_has_and_not_before(hub, ann, porch, board):
     board.confirms.clear()
     stanza = stanza_of("<message to='porch@hub.local/hw' type='chat' id='1'><body>lamp on</body></message>")
@@ -99,6 +185,15 @@ def test_a_command_is_confirmed_when_the_hardware_has_and_not_before(hub, ann, p
 def test_a_value_that_a_control_cannot_have_is_answered_with_what_it_can(ann, board, text, answer):
     assert ask(ann, text) == [answer]
     assert board.written == []
+
+
+def test_a_board_that_has_other_controls_when_it_has_confirmed(ann, porch, board, monkeypatch):
+    async def write(control, value):
+        board.controls = ()
+        porch.described()
+
+    monkeypatch.setattr(board, "write", write)
+    assert ask(ann, "set fade to 007")[0].startswith("Fade is 7 ms (took ")
 
 
 def test_a_board_that_is_gone_says_why_and_since_when(hub, ann, porch, board):

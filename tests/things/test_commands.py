@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from node.hub.thing import Thing
+from node.hub.thing import Control, Thing
 from node.things.access import Grant
 from tests.things.conftest import arrived, until
 
@@ -76,7 +76,14 @@ def test_read_is_done_in_one_step(ben):
     )
     assert "<value>lamp</value></field><field var='value'><value>off</value>" in answer
     # For clients that show no tables
-    assert "<note type='info'>temperature: 21.40 °C\nhumidity: 48 %\nlamp: off" in answer
+    assert "<note type='info'>temperature: 21.40 °C\nhumidity: 48 %\nlamp: off\nwater: no reading\n" in answer
+    assert "<value>water</value></field><field var='value'><value>no reading</value>" in answer
+
+
+def test_read_says_why_values_are_old(ben, porch):
+    porch.fault = "no answer from unit 3"
+    note = "<note type='info'>Not read: no answer from unit 3.\ntemperature: 21.40 °C\n"
+    assert note in run(ben, "read", action="execute")
 
 
 def test_ah_3_and_4_set_shows_its_form_and_then_does_it(ann, board):
@@ -235,7 +242,7 @@ def test_ah_9_one_person_pushes_out_his_own_forms_only(hub, ann, ben):
 def test_a_follower_may_not_set_and_the_log_tells(ben, board, caplog):
     assert "<error type='cancel'><forbidden" in run(ben, inner=submit(lamp="1"))
     assert board.written == []
-    assert "ben@hub.local/desk may not run the command set" in caplog.text
+    assert "ben@hub.local/desk may not run the command 'set lamp=1'" in caplog.text
 
 
 def test_an_owner_approves_by_form(ann, person, hub, porch):
@@ -257,3 +264,35 @@ def test_an_owner_denies_by_form(ann, person, hub, porch):
     done = run(ann, "approve", inner=submit(jid="ben@hub.local", decision="deny"))
     assert "ben@hub.local does not follow Porch." in done
     assert hub.need("followers").waiting(porch) == []
+
+
+def test_who_has_been_denied_while_the_form_lay_open_does_not_follow(ann, person, hub, porch):
+    arrived(person("eve@hub.local/x")).says("<presence to='porch@hub.local' type='subscribe'/>")
+    name = session(run(ann, "approve"))
+    run(ann, "approve", inner=submit(jid="eve@hub.local", decision="deny"))
+    answer = run(ann, "approve", action="complete", inner=submit(jid="eve@hub.local"), sessionid=name)
+    assert "eve@hub.local does not wait for approval." in answer
+    assert "eve@hub.local" not in hub.need("followers").followers(porch)
+
+
+def test_a_board_that_has_other_controls_when_it_has_confirmed(ann, porch, board, monkeypatch):
+    async def write(control, value):
+        board.controls = ()
+        porch.described()
+
+    monkeypatch.setattr(board, "write", write)
+    assert "Lamp is on." in run(ann, inner=submit(lamp="1"))
+
+
+def test_a_board_that_has_other_controls_than_the_form_says_so(ann, porch, board):
+    name = session(run(ann))
+    board.controls = ()
+    porch.described()
+    assert "forbidden" in run(ann, action="complete", inner=submit(lamp="1"), sessionid=name), "nothing is left to set"
+    board.controls = (Control("fade", "integer"), Control("valve", "boolean"))
+    porch.described()
+    name = session(run(ann))
+    board.controls = (Control("dim", "integer"),)
+    porch.described()
+    answer = run(ann, action="complete", inner=submit(valve="1"), sessionid=name)
+    assert "There is no control" in answer

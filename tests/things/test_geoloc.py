@@ -51,7 +51,7 @@ def test_a_thing_that_knows_of_no_fix_has_a_position_too():
 def boat(porch):
     """The thing has a GPS receiver."""
     for name in ("fix", "latitude", "longitude", "accuracy"):
-        porch.fields[name] = Field(name, type="enum" if name == "fix" else "quantity")
+        porch.fields = porch.fields | {name: Field(name, type="enum" if name == "fix" else "quantity")}
     return porch
 
 

@@ -5,9 +5,11 @@ import pytest
 from node.base.jid import parse
 from node.hub import people
 from node.hub.store import StoreError
+from node.ports import administration
 from node.things import grants as file
 from node.things.access import Grant, Options, Rights
-from tests.things.test_chat import ask
+from tests.conftest import settle
+from tests.things.test_chat import ask, said
 from tests.things.test_commands import run, submit
 
 BEN = parse("ben@hub.local/desk")
@@ -26,6 +28,20 @@ def test_an_owner_gives_and_takes_a_grant_in_words(ann, ben, porch, access):
     assert ask(ann, "revoke ben@hub.local") == ["No longer: ben@hub.local may control porch."]
     assert not access.may_control(porch, BEN)
     assert "Nothing was granted" in ask(ann, "revoke ben@hub.local control")[0]
+
+
+def test_two_equal_grants_at_once_are_one(hub, ann, ben, porch, access, loop):
+    async def both():
+        for number in range(2):
+            body = "<body>grant ben@hub.local control</body>"
+            ann.says(f"<message to='porch@hub.local' id='g{number}' type='chat'>{body}</message>")
+
+    loop.run_until_complete(both())
+    settle(hub)
+    answers = [said(each) for each in ann.heard if "<body>" in each]
+    assert answers == ["ben@hub.local may control porch."] * 2
+    assert hub.store.things.read("SELECT who FROM grants") == [("ben@hub.local",)]
+    assert access.may_control(porch, BEN)
 
 
 def test_a_grant_at_one_thing_is_none_at_another_and_one_right_is_taken_alone(ann, porch, access):
@@ -49,6 +65,38 @@ def test_what_is_no_address_is_not_granted(ann, access):
     assert "neither 'name@domain'" in ask(ann, "grant family control")[0]
     assert "bad-payload" in run(ann, "grant", inner=submit(who="family", right="read"))
     assert not access.grants
+
+
+def test_a_grant_to_nobody_here_is_given_and_said_to_be_one(ann, ben, hub, porch, access, loop):
+    done = loop.run_until_complete
+    (answer,) = ask(ann, "grant bne@hub.local control")
+    assert answer == (
+        "bne@hub.local may control porch. But there is no bne@hub.local here; did you mean ben@hub.local?"
+        " Whoever gets that name later is not meant."
+    )
+    done(administration.requests(hub)["user-add"]({"name": "bne", "password": "secret"}))
+    assert not access.may_control(porch, parse("bne@hub.local"))
+    assert "But there is no kim@hub.local here. Who" in ask(ann, "grant kim@hub.local read")[0]
+    assert "But" not in ask(ann, "grant bne@cabin.example control")[0]
+    assert "But" not in ask(ann, "grant @hub.local read")[0]
+    assert "But there is no zoe@hub.local here." in run(ann, "grant", inner=submit(who="zoe@hub.local", right="read"))
+
+
+def test_a_group_is_taken_back_as_it_is_written(ann, ben, access):
+    access.allow(Options(control=["ann@hub.local"], groups={"Kids": ["ben@hub.local"]}))
+    assert ask(ann, "grant Kids control") == ["Kids may control porch."]
+    assert ask(ann, "revoke Kids") == ["No longer: Kids may control porch."]
+    ask(ann, "grant Kids control")
+    access.allow(Options(control=["ann@hub.local"]))
+    assert ask(ann, "revoke Kids") == ["No longer: Kids may control porch."], "though the file has forgotten it"
+    assert ask(ann, "grant Ben@HUB.local read") == ["ben@hub.local may read porch."]
+    assert ask(ann, "revoke Ben@HUB.local") == ["No longer: ben@hub.local may read porch."]
+
+
+def test_a_choice_left_blank_is_no_mistake_of_ours(ann, caplog):
+    answer = run(ann, "grant", inner=submit(who="ben@hub.local", right=" "))
+    assert "bad-payload" in answer and "right" in answer
+    assert "Traceback" not in caplog.text
 
 
 def test_by_command_for_all_things_and_by_domain(ann, porch, access):

@@ -8,11 +8,14 @@ import pytest
 from node.base.jid import parse
 from node.base.stanza import CLIENT, Stanza
 from node.hub.store import StoreError
-from node.hub.thing import Thing
+from node.hub.thing import DriverError, Thing
 from node.things.access import Options
+from node.things.picture import digest
 from node.things.presence import BURST, MOMENT
 from tests.conftest import settle
 from tests.things.conftest import arrived, stanza_of, until
+
+PICTURE = f"<x xmlns='vcard-temp:x:update'><photo>{digest('board')}</photo></x>"
 
 
 def seen(person):
@@ -30,7 +33,10 @@ def seen(person):
 def test_one_whom_access_approves_follows_at_once_and_is_greeted_once(person, porch, hub):
     ann = arrived(person("ann@hub.local/phone"))
     heard = [each for each in ann.says("<presence to='porch@hub.local' type='subscribe'/>").heard if "<iq" not in each]
-    assert heard[0] == "<presence to='ann@hub.local' from='porch@hub.local' type='subscribed'/>"
+    assert heard[0] == (
+        "<presence to='ann@hub.local' from='porch@hub.local' type='subscribed'>"
+        "<nick xmlns='http://jabber.org/protocol/nick'>Porch</nick></presence>"
+    )
     assert heard[1].startswith("<presence to='ann@hub.local' from='porch@hub.local/hw'>")
     assert "<status>21.40 °C · 48 % · lamp off</status>" in heard[1]
     assert heard[2].startswith("<message to='ann@hub.local' from='porch@hub.local/hw' type='chat'")
@@ -47,8 +53,91 @@ def test_a_presence_has_a_priority_and_the_capabilities_of_all_things(ann):
     assert "<idle" not in presence
 
 
+def test_every_presence_says_by_its_hash_which_picture_the_thing_has(hub, ann, porch, board):
+    porch.report({"temperature": "25.0"})
+    porch._turn(stale=True)
+    porch._turn(online=False, reason="unplugged")
+    porch._turn(online=True, stale=False, reason="")
+    hub.tell("stopping")
+    heard = ann.heard
+    assert len(heard) == 5
+    assert all(PICTURE in each for each in heard)
+    assert PICTURE in ann.says("<presence to='porch@hub.local' type='probe'/>").heard[0]
+
+
+def test_the_picture_is_another_one_when_the_board_turns_out_to_be_something_else(ann, porch, board):
+    board.fields, board.controls = board.fields[:1], ()
+    porch.described()
+    (presence,) = ann.heard
+    assert digest("thermometer") in presence
+    porch.label = "Kitchen lamp"
+    porch.described()
+    assert digest("lamp") in ann.says("<presence to='porch@hub.local' type='probe'/>").heard[0]
+
+
+def test_which_picture_it_is_is_not_found_out_for_each_reading(hub, ann, porch, monkeypatch):
+    monkeypatch.setattr("node.things.picture.name", lambda thing: pytest.fail("it is found out again"))
+    for number in range(3):
+        porch.report({"temperature": f"3{number}.0"})
+    assert sum(PICTURE in each for each in ann.heard) == 3
+
+
+def test_its_name_comes_with_what_it_says_first_and_never_with_what_all_see(ann, hub, person, porch):
+    nick = "<nick xmlns='http://jabber.org/protocol/nick'>Porch</nick>"
+    ben = arrived(person("ben@hub.local/desk")).says("<presence to='porch@hub.local' type='subscribe'/>")
+    assert nick in ann.heard[-1], "the owner is asked"
+    ann.says("<message to='porch@hub.local/hw'><body>approve ben@hub.local</body></message>")
+    porch.report({"temperature": "25.0"})
+    told = [each for each in ben.heard if "from='porch" in each]
+    assert [nick in each for each in told] == [True, False, True, False]  # subscribed, as it is, greeting, a change
+    ann.says("<message to='porch@hub.local/hw'><body>deny ben@hub.local</body></message>")
+    assert not any("<nick" in each for each in ben.heard)
+
+
+def names(person):
+    """What the things are called in the contact list of somebody."""
+    person.says("<iq type='get' id='names'><query xmlns='jabber:iq:roster'/></iq>")
+    (roster,) = [each for each in person.heard if "id='names'" in each]
+    return re.findall(r"<item jid='porch@hub.local'(?: name='(.*?)')?", roster)
+
+
+def test_who_has_given_a_thing_no_name_has_it_in_his_contact_list_under_its_own(person, porch):
+    ann = arrived(person("ann@hub.local/phone"))
+    heard = ann.says("<presence to='porch@hub.local' type='subscribe'/>").heard
+    assert any("jabber:iq:roster" in each and "name='Porch'" in each for each in heard)
+    assert names(ann) == ["Porch"]
+    item = "<iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='porch@hub.local'%s/></query></iq>"
+    ann.says(item % "").says("<presence to='porch@hub.local' type='subscribe'/>")
+    assert names(ann) == [""], "he wants none"
+
+
+def test_who_has_given_a_thing_a_name_keeps_it(person, porch):
+    ann = arrived(person("ann@hub.local/phone"))
+    item = "<item jid='porch@hub.local' name='Out there'/>"
+    ann.says(f"<iq type='set' id='2'><query xmlns='jabber:iq:roster'>{item}</query></iq>")
+    ann.says("<presence to='porch@hub.local' type='subscribe'/>")
+    assert names(ann) == ["Out there"]
+
+
+def test_the_name_is_told_to_all_who_have_the_contact_list_open(hub, ann, porch, run):
+    run(hub.need("roster").set_subscription(porch.jid, ann.jid.bare, "none"))
+    ann.says("<iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='porch@hub.local'/></query></iq>")
+    assert names(ann) == [""]
+    run(hub.need("followers").approve(porch, ann.jid.bare))
+    assert any("type='set'" in each and "name='Porch' subscription='to'" in each for each in ann.heard)
+
+
+def test_a_contact_list_without_room_for_the_name_is_no_reason_not_to_let_follow(person, porch, monkeypatch, caplog):
+    ann = arrived(person("ann@hub.local/phone"))
+    monkeypatch.setattr("node.features.roster.TEXTS_LIMIT", len("porch@hub.local"))
+    heard = ann.says("<presence to='porch@hub.local' type='subscribe'/>").heard
+    assert "Hello, I am Porch" in heard[-1]
+    assert "has no name in the contact list of ann@hub.local" in caplog.text
+
+
 def test_who_comes_back_is_seen_with_readings_or_after_a_moment_without(ann, porch, later):
-    for readings, status in (({"temperature": "20.0"}, "20.0 °C"), ({}, "no reading yet")):
+    all_of_them = {"temperature": "20.0", "humidity": "48", "lamp": "true"}
+    for readings, status in ((all_of_them, "20.0 °C · 48 % · lamp on"), ({}, "no reading yet")):
         porch._turn(online=False, reason="unplugged")
         assert seen(ann) == [("unavailable", "unplugged")]
         porch.readings = {}
@@ -58,6 +147,80 @@ def test_who_comes_back_is_seen_with_readings_or_after_a_moment_without(ann, por
         assert [each for each in seen(ann) if readings] == ([("online", status)] if readings else [])
         later(MOMENT)
         assert seen(ann) == ([] if readings else [("online", status)])
+
+
+@pytest.fixture
+def started(hub, ann, porch):
+    """The porch as it is when the node has been started again, and has not told anything of itself yet."""
+    porch._turn(online=False)
+    porch.readings = {}
+    hub.need("followers").appeared(porch)
+    porch._listeners.pop()  # it listened already
+    porch._turn(online=True, reason="")
+    assert [kind for kind, _ in seen(ann)] == ["unavailable"]
+    return porch
+
+
+def test_after_a_start_a_thing_tells_its_first_state_and_then_once_an_interval(ann, started, later):
+    for values in ({"temperature": "20.0"}, {"humidity": "48"}, {"lamp": "true"}):
+        started.report(values)
+    assert seen(ann) == [("online", "20.0 °C · 48 % · lamp on")]
+    for number in range(10):
+        started.report({"temperature": f"3{number}.0"})
+        later(5)
+    assert seen(ann) == []
+    later(10)
+    assert seen(ann) == [("online", "39.0 °C · 48 % · lamp on")]
+    for _ in range(BURST):
+        later(60)
+    uses_up_the_burst(ann, started)
+
+
+def test_what_was_gone_and_is_back_has_not_been_started(ann, started, later):
+    started.report({"temperature": "20.0", "humidity": "48", "lamp": "true"})
+    later(BURST * 60)
+    started._turn(online=False, reason="unplugged")
+    started._turn(online=True, reason="")
+    assert len(seen(ann)) == 3
+    uses_up_the_burst(ann, started)
+
+
+def test_after_a_start_what_had_no_value_yet_is_told_when_it_has_one(ann, started, later):
+    started.report({"temperature": "20.0", "humidity": "48"})
+    later(MOMENT)
+    assert seen(ann) == [("online", "20.0 °C · 48 %")]
+    started.report({"lamp": "true"})
+    assert seen(ann) == [("online", "20.0 °C · 48 % · lamp on")]
+    started.report({"humidity": "49"})
+    assert seen(ann) == []
+
+
+def test_what_people_switch_is_seen_at_once_some_times_more(ann, started, later):
+    started.report({"temperature": "20.0", "humidity": "48", "lamp": "false"})
+    assert len(seen(ann)) == 1
+    for number in range(BURST):
+        started.report({"temperature": f"3{number}.0"})
+        assert seen(ann) == []
+        lamp = "off" if number % 2 else "on"
+        started.report({"lamp": "false" if number % 2 else "true"})
+        assert seen(ann) == [("online", f"3{number}.0 °C · 48 % · lamp {lamp}")]
+    started.report({"lamp": "false"})
+    assert seen(ann) == [], "somebody plays, or it blinks"
+    later(60)
+    assert seen(ann) == [("online", f"3{BURST - 1}.0 °C · 48 % · lamp off")]
+    started.report({"temperature": "50.0"})
+    assert seen(ann) == []
+    later(60)
+    assert seen(ann) == [("online", "50.0 °C · 48 % · lamp off")], "and no longer than that"
+
+
+def test_after_a_start_an_alarm_is_told_at_once(ann, started):
+    started.report({"water": "true"})
+    assert seen(ann) == [("dnd", "⚠ water in the cellar")]
+    started.report({"water": "false"})
+    assert [kind for kind, _ in seen(ann)] == ["online"]
+    started.report({"water": "true"})
+    assert [kind for kind, _ in seen(ann)] == ["dnd"]
 
 
 def test_who_was_back_for_less_than_a_moment_was_not_seen(ann, porch, later):
@@ -134,7 +297,7 @@ def test_what_was_switched_is_told_at_once_and_once_an_interval_when_it_chatters
         return len(seen(ann))
 
     assert [switches() for _ in range(5)] == [1, 1, 1, 1, 1]
-    assert 8 <= sum(switches() for _ in range(600)) <= 10
+    assert 13 <= sum(switches() for _ in range(600)) <= 15
     later(600)
     seen(ann)
     assert [switches() for _ in range(5)] == [1, 1, 1, 1, 1]
@@ -147,7 +310,7 @@ def test_a_board_that_is_gone_is_offline_with_the_reason(hub, ann, porch, board)
     (answer,) = ann.says("<presence to='porch@hub.local' type='probe'/>").heard
     assert answer == (
         "<presence from='porch@hub.local/hw' to='ann@hub.local/phone' type='unavailable'>"
-        "<status>USB cable gone: /dev/ttyUSB0</status></presence>"
+        f"<status>USB cable gone: /dev/ttyUSB0</status>{PICTURE}</presence>"
     )
 
 
@@ -170,6 +333,59 @@ def test_an_alarm_comes_first_and_at_once(ann, porch):
     assert seen(ann) == [("dnd", "⚠ water in the cellar · 22.0 °C · 48 % · lamp off")]
     porch.report({"water": "false"})
     assert seen(ann) == [("online", "22.0 °C · 48 % · lamp off")]
+
+
+@pytest.fixture
+def read(run, porch, board):
+    """`read("no answer")` is a read that fails, `read()` one that does not."""
+
+    def read(fault="", **readings):
+        async def of_it():
+            if fault:
+                raise DriverError(fault)
+            return readings
+
+        board.read = of_it
+        run(porch._read())
+
+    return read
+
+
+def test_a_read_that_fails_is_seen_and_so_is_the_next_that_does_not(ann, read):
+    read("no answer from unit 3")
+    assert seen(ann) == [("online", "not read: no answer from unit 3 (last 21.40 °C · 48 % · lamp off)")]
+    read("no answer from unit 3")
+    assert seen(ann) == []
+    read()
+    assert seen(ann) == [("online", "21.40 °C · 48 % · lamp off")]
+    read("the checksum is wrong")
+    assert [status[:31] for _, status in seen(ann)] == ["not read: the checksum is wrong"]
+    read(temperature="22.0")
+    assert seen(ann) == [("online", "22.0 °C · 48 % · lamp off")], "once"
+
+
+def test_reads_that_fail_now_and_then_are_told_once_an_interval(ann, read, later):
+    for _ in range(100):
+        read("the checksum is wrong")
+        read()
+    assert len(seen(ann)) == BURST
+    later(60)
+    read("the checksum is wrong")
+    assert len(seen(ann)) == 1
+
+
+def test_who_is_silent_says_why_and_an_alarm_stays_first(ann, porch, read):
+    porch.last = 1795356131.0
+    read("no answer")
+    seen(ann)
+    porch._turn(stale=True)
+    ((kind, status),) = seen(ann)
+    assert kind == "away"
+    assert re.fullmatch(r"no reading since .*: no answer \(last 21.40 °C · 48 % · lamp off\)", status)
+    porch._turn(stale=False)
+    seen(ann)
+    porch.report({"water": "true"})
+    assert seen(ann) == [("dnd", "⚠ water in the cellar · not read: no answer (last 21.40 °C · 48 % · lamp off)")]
 
 
 FADE = "<iq type='set' id='%s' to='porch@hub.local'><set xmlns='urn:nf:iot:ctr:1.0'><i n='fade' v='5'/></set></iq>"

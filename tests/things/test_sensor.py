@@ -29,7 +29,8 @@ def ask(person, inner, to="porch@hub.local/hw", type="get"):
 
 @pytest.mark.parametrize("ns", SHORT)
 def test_sd_3_the_values_at_hand_are_in_the_result(ben, ns):
-    (answer,) = ask(ben, f"<req xmlns='{ns}' id='00000001' m='true' s='true'/>")
+    fields = "<f n='temperature'/><f n='humidity'/><f n='lamp'/>"
+    (answer,) = ask(ben, f"<req xmlns='{ns}' id='00000001' m='true' s='true'>{fields}</req>")
     assert answer == (
         "<iq type='result' from='porch@hub.local/hw' to='ben@hub.local/desk' id='R1'>"
         f"<resp xmlns='{ns}' id='00000001'><ts v='2026-11-22T14:02:11Z'>"
@@ -150,6 +151,35 @@ def test_a_thing_that_has_not_been_read_says_so(ben, porch):
     assert "<err>There is no reading yet.</err>" in answer
     _, failure = ask(ben, f"<req xmlns='{LEGACY}' seqnr='1'/>")
     assert "<failure" in failure
+
+
+def test_what_has_no_value_is_told_beside_those_that_have(ben):
+    err = "<err>There is no reading of water.</err>"
+    for request in ("all='true'", "m='true'"):
+        assert err in ask(ben, f"<req xmlns='{NF}' id='1' {request}/>")[0]
+    for request in ("s='true'", "h='true'"):
+        assert err not in ask(ben, f"<req xmlns='{NF}' id='1' {request}/>")[0]
+    assert "<err" not in ask(ben, f"<req xmlns='{NF}' id='1'><f n='lamp'/></req>")[0]
+
+
+def test_l_2_what_has_no_value_is_a_failure_only_for_who_has_named_it(ben):
+    _, failure = ask(ben, f"<req xmlns='{LEGACY}' seqnr='1' all='true'><field name='water'/></req>")
+    assert "<failure" in failure and "There is no reading of water." in failure
+    _, data = ask(ben, f"<req xmlns='{LEGACY}' seqnr='1' all='true'/>")
+    assert f"<fields xmlns='{LEGACY}' seqnr='1' done='true'><node" in data
+
+
+def test_who_subscribes_is_not_told_each_time_what_has_no_value(ben, porch):
+    ask(ben, "<subscribe xmlns='urn:nf:iot:events:1.0' id='1' req='true'/>")
+    porch.report({"temperature": "25.0"})
+    assert "<err" not in "".join(ben.heard)
+
+
+def test_why_values_are_old_is_told_beside_them(ben, porch):
+    porch.fault = "no answer from unit 3"
+    (answer,) = ask(ben, f"<req xmlns='{NF}' id='1' m='true'/>")
+    assert "<err>Not read: no answer from unit 3.</err>" in answer
+    assert names([answer]) == ["temperature", "humidity"]
 
 
 def test_sd_10_no_stanza_is_larger_than_10_kb(ben, porch):

@@ -672,6 +672,38 @@ def test_a_watch_is_confirmed_when_it_is_kept(ben, hub, porch, watches, monkeypa
     assert "could not be kept" in ask(ben, "unwatch 1")[0]
 
 
+def test_a_disk_that_does_not_keep_up_is_said_in_words_and_changes_nothing(ben, hub, porch, watches, monkeypatch):
+    def behind(*args):
+        raise StoreError("the disk does not keep up")
+
+    ask(ben, "watch lamp")
+    monkeypatch.setattr(hub.store.things, "write", behind)
+    for text in ("watch gone", "mute", "mute 2h", "unwatch 1"):
+        assert ask(ben, text) == ["That did not work: That could not be kept: the disk does not keep up"], text
+    assert watches.muted(porch, ben.jid) is None
+    assert watches.of(porch, ben.jid) == []
+
+
+def test_a_disk_that_does_not_keep_up_lets_nobody_watch_who_may_not(hub, ann, ben, porch, watches, monkeypatch, caplog):
+    def behind(*args):
+        raise StoreError("the disk does not keep up")
+
+    for text in ("watch lamp", "watch temperature above 25"):
+        ask(ben, text)
+    monkeypatch.setattr(hub.store.things, "write", behind)
+    hub.need("access").allow(Options(control=["ann@hub.local"]))
+    ask(ann, "deny ben@hub.local")
+    assert watches.of(porch, ben.jid) == []
+    assert "Traceback" not in caplog.text
+
+
+def test_what_a_thing_has_no_more_is_said_in_the_list(ben, porch):
+    ask(ben, "watch humidity above 90")
+    ask(ben, "watch gone")
+    porch.fields = {name: field for name, field in porch.fields.items() if name != "humidity"}
+    assert ask(ben, "watches") == ["1: humidity above 90 (I have no such reading now)\n2: gone"]
+
+
 def test_who_may_read_no_longer_is_told_no_more(hub, ann, ben, porch, watches):
     access = hub.need("access")
     access.allow(Options(read=["ben@hub.local"], control=["ann@hub.local"]))

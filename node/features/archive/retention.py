@@ -10,7 +10,7 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from node.base import stamp
+from node.base.clock import Judge
 from node.base.jid import Jid
 from node.features.archive.reading import Reader
 from node.features.archive.rows import Rows
@@ -63,6 +63,7 @@ class Retention:
         self.database = rows.database
         self.keep = keep_days * DAY
         self.size = megabytes * MEGABYTE
+        self.judge = Judge()
         self.worked = hub.loop.time()
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task] = set()
@@ -113,8 +114,8 @@ class Retention:
         """Deletes what is too old or too much."""
         now = int(time.time() * 1000)
         # A clock that is behind the newest message is wrong, or was when that came: nothing is judged by it (R6).
-        plausible = stamp.is_plausible(now / 1000) and now >= self.rows.stamp
-        old = self.reader.since(now - self.keep) if self.keep and plausible else 0
+        right = now >= self.rows.stamp and self.judge.may(now / 1000, self.hub.loop.time(), self._has)
+        old = self.reader.since(now - self.keep) if self.keep and right else 0
         while batch := self.database.read("SELECT id FROM stanzas ORDER BY id LIMIT ?", (BATCH,)):
             rows = [row for (row,) in batch if row < old]
             if self.size and self._used() > self.size:
@@ -145,6 +146,11 @@ class Retention:
         self.rows.pending.write(*((sql, args) for sql in (*statements, _REMEMBER)))
         await self.database.committed(hurry=False)
         await asyncio.sleep(PAUSE)
+
+    def _has(self, begin: float, end: float) -> bool:
+        """Whether there is a message of this time."""
+        first = self.reader.since(int(begin * 1000))
+        return first < self.reader.since(int(end * 1000))
 
     def _used(self) -> int:
         """Bytes of the file that are in use."""

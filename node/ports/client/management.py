@@ -124,6 +124,7 @@ class Sessions:
                 client.expect = leaving
         bell = Bell()
         self.port.hub.store.when_safe(bell.set)  # by then all have heard what is handled
+        self.port.hub.store.hurry()
         with suppress(TimeoutError):
             async with timeout(LAST_WORDS):
                 await bell.wait()

@@ -36,7 +36,7 @@ BACK = 2 * SECOND  # that the clock is set back and not just rounded
 COARSE = 4 * HOUR  # parts of that length are made of hours: a month of minutes is a second's work for a Pi
 LENGTH = 64  # characters of a value: more than any sensor has
 MAGNITUDE = 18  # digits before or behind the point, as a control has them
-FULL = 8192  # bytes of one series in memory: 15 readings a second for five minutes; then it is written earlier
+FULL = 4096  # bytes of one series in memory: 3 readings a second for five minutes; then it is written earlier
 
 
 class Bucket(NamedTuple):
@@ -60,17 +60,17 @@ class _Series:
     def start(self, at: int) -> None:
         """A new span, which begins with what holds."""
         self.first = self.last = at
-        self.data = bytearray(pack(at, at, self.value))
+        self.data = pack(b"", at, at, self.value)
         self.changed = False
 
     def add(self, at: int, value: str) -> None:
         at = max(at, self.last)  # the clock may have been set back
-        self.data += pack(self.last, at, value)
+        self.data = pack(self.data, self.last, at, value)
         self.last, self.value, self.changed = at, value, True
 
     def span(self, until: int) -> Span:
         """Until then, but for no longer than a span may be: the machine may have slept."""
-        return Span(self.first, max(min(until, self.first + LONGEST), self.last), bytes(self.data))
+        return Span(self.first, max(min(until, self.first + LONGEST), self.last), self.data)
 
 
 def setup(hub, options: Options) -> None:
@@ -88,7 +88,9 @@ class History:
         self.series: dict[tuple[Jid, str], _Series] = {}
         self.timer = hub.loop.call_later(FLUSH, self.flush)
         self.thinning: Task[None] | None = None
-        hub.on("thing", lambda thing: thing.on_change(self.changed))
+        self.reading = asyncio.Lock()  # one long time after the other: of a month there are 40,000 minutes in memory
+        changed = self.changed  # one for all things
+        hub.on("thing", lambda thing: thing.on_change(changed))
         hub.on("thing gone", self.forget)
         hub.on("started", self.start)
         hub.on("stopping", self.stop)
@@ -189,7 +191,7 @@ class History:
         """Makes minutes and hours of what is over, and first writes what is in memory: it is a part of it."""
         self.write(all_of_it=True)
         try:
-            await self.shelf.thin(time.time())
+            await self.shelf.thin(time.time(), lambda: {each.id for each in self.series.values()})
         except StoreError as error:
             log.warning("history: not thinned: %s", error)
         except Exception:  # the next hour has its turn whatever was wrong with this one
@@ -219,10 +221,11 @@ class History:
             spans.append(series.span(max(end, series.last) if series.value else series.last))
         return spans
 
-    def buckets(self, thing: Jid, field: str, begin: float, end: float, count: int) -> list[Bucket]:
+    async def buckets(self, thing: Jid, field: str, begin: float, end: float, count: int) -> list[Bucket]:
         """What the value was in each of `count` equal parts of the time from `begin` to `end` (Unix times).
 
         Within two hours that is made of all values, else of minutes, or of hours where they are not kept or too many.
+        Others have their turn meanwhile. Raises StoreError.
         """
         first, last = round(begin), round(end)
         if last - first <= 2 * HOUR:
@@ -230,7 +233,8 @@ class History:
                 self.spans(thing, field, first * SECOND, last * SECOND), first * SECOND, last * SECOND, count
             )
         else:
-            found = self.thinned(thing, field, first, last, count)
+            async with self.reading:
+                found = await self.thinned(thing, field, first, last, count)
         width = (end - begin) / count
         return [Bucket(begin + index * width, point) for index, point in enumerate(found)]
 
@@ -239,7 +243,7 @@ class History:
         """Least, mean and most of all."""
         return together((each.point, 1) for each in buckets)
 
-    def thinned(self, thing, field, begin, end, count):
+    async def thinned(self, thing, field, begin, end, count):
         """From hours where it is a long time, minutes behind them, and all values where there are no minutes yet."""
         id = self.shelf.series.get((thing.local, field))
         if id is None:
@@ -250,7 +254,7 @@ class History:
         if end - begin > min(self.shelf.options.minute_days * DAY, count * COARSE):
             levels.insert(0, (self.shelf.hours, HOUR))
         for read, length in levels:
-            for start, point in read(id, at, end).items():
+            async for start, point in read(id, at, end):
                 if at <= start < end:
                     parts[(start - begin) * count // (end - begin)].append((point, length))
                     at = start + length
@@ -261,7 +265,11 @@ class History:
         minutes = points(spans, recent * SECOND, until * SECOND, len(wanted)) if wanted else []
         for start, minute in zip(wanted, minutes, strict=True):
             parts[(start - begin) * count // (end - begin)].append((minute, min(MINUTE, end - start)))
-        return [together(part) for part in parts]
+        found = []
+        for part in parts:
+            found.append(together(part))
+            await asyncio.sleep(0)
+        return found
 
 
 def is_number(value: str) -> bool:

@@ -3,9 +3,11 @@
 import time
 from decimal import Decimal
 
+from node.base.errors import StanzaError
+from node.hub.store import StoreError
 from node.things import words
-from node.things.chat import named
 from node.things.history.samples import Point
+from node.things.meant import named
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # by their first letters
 NAMES = {"m": "min", "h": "h", "d": "days", "w": "weeks"}
@@ -66,11 +68,16 @@ def offers(talk):
 
 
 def told(history, thing, name, period, begin, end):
-    """The answer in words; None when there is no such field."""
+    """What waits for the answer in words; None when there is no such field."""
     field = named(thing.fields, name)
-    if field is None:
-        return None
-    buckets = history.buckets(thing.jid, field.name, begin, end, COLUMNS)
+    return field and in_words(history, thing, field, period, begin, end)
+
+
+async def in_words(history, thing, field, period, begin, end):
+    try:
+        buckets = await history.buckets(thing.jid, field.name, begin, end, COLUMNS)
+    except StoreError as error:
+        raise StanzaError("internal-server-error", str(error)) from error
     total = history.summary(buckets)
     title = f"{words.capital(words.title(field))}, {period}"
     if total is None:

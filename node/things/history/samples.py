@@ -2,6 +2,10 @@
 
 A value holds from its sample to the next one. A sample without a value says that from then on nothing is known.
 Times are whole tenths of a second since 1970; values are the sensor's own texts, and are never floats.
+
+Packed, they are text, a line for each sample: the time since the one before, a blank, the value. Of numbers such a
+text has no more than 16 different characters, so two of them make a byte: half the memory, and half of what a card has
+to write.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,6 +20,10 @@ DIGITS = 27  # of a mean: what decimal reckons with, less one
 
 Sample = tuple[int, str]
 
+_DIGITS = str.maketrans(".-+e \nABCDEFabcdf", "abcdef" + 11 * "?")  # beside 0 to 9; "?" is none, so it is refused
+_TEXT = str.maketrans("abcdef", ".-+e \n")
+_PLAIN = b"0 "  # how a text begins that is not packed so: the first sample is at the beginning
+
 
 class Span(NamedTuple):
     """Samples in a row; the last one holds until `until`."""
@@ -27,15 +35,28 @@ class Span(NamedTuple):
     def samples(self) -> Iterator[Sample]:
         """The samples, oldest first."""
         at = self.first
-        for line in self.data.decode().splitlines():
+        for line in _text(self.data).split("\n"):
+            if not line:
+                continue
             delta, _, value = line.partition(" ")
             at += int(delta)
             yield at, value
 
 
-def pack(since: int, at: int, value: str) -> bytes:
-    """One sample more, `since` the one before (or the beginning of the span)."""
-    return f"{at - since} {value}\n".encode()
+def pack(data: bytes, since: int, at: int, value: str) -> bytes:
+    """What is packed and one sample more, `since` the one before (or the beginning of the span)."""
+    line = f"{at - since} {value}\n"
+    if not data.startswith(_PLAIN):
+        even = line if len(line) % 2 == 0 else f"{line}\n"
+        try:
+            return data + bytes.fromhex(even.translate(_DIGITS))
+        except ValueError:
+            data = _text(data).encode()
+    return data + line.encode()
+
+
+def _text(data: bytes) -> str:
+    return data.decode() if data.startswith(_PLAIN) else data.hex().translate(_TEXT)
 
 
 class Point(NamedTuple):

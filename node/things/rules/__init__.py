@@ -10,9 +10,10 @@
     tell = ["ann@home.example"]
 
 A rule acts once when its condition becomes true, and again after it has been false. Setting is absolute, so to do
-it again does no harm; whatever was done, or failed, stands in the audit of the thing that was set. Two rules that
-drive each other in circles are stopped: what a rule has set is known, and no rule follows from itself. A circle
-that we cannot see, through another node or through the light of a lamp, is stopped by the number of times.
+it again does no harm; whatever was done, or failed, stands in the audit of the thing that was set, and what a thing did
+not do because it was lost is made up for when it is back. Two rules that drive each other in circles are stopped: what
+a rule has set is known, and no rule follows from itself. A circle that we cannot see, through another node or through
+the light of a lamp, is stopped by the number of times.
 
 A condition that is true when the node starts acts on things, for the heater must be off above 25 °C, and tells nobody,
 but for `gone`: a freezer that did not come back after a power cut is told of, once it had the time to.
@@ -25,11 +26,10 @@ import logging
 from asyncio import TimerHandle
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 
 from node.base.element import E
 from node.base.errors import StanzaError
-from node.base.jid import Jid, JidError, make, parse
+from node.base.jid import Jid, make, parse
 from node.base.stanza import Stanza, new_id
 from node.hub.quota import Quota
 from node.hub.thing import RESOURCE, ControlError, Thing
@@ -37,6 +37,9 @@ from node.things import words
 from node.things.audit import DONE
 from node.things.rules import mistakes
 from node.things.rules.far import AGAIN, Far
+from node.things.rules.rule import Rule, texts
+
+__all__ = ["Rule", "Rules", "setup"]
 
 log = logging.getLogger("hobnode")
 
@@ -46,70 +49,6 @@ TIMES = 20  # that one rule acts within TIMES_IN; a motion light does less, a ci
 TIMES_IN = 600.0  # seconds
 FOLLOWS = 10.0  # seconds in which a change of what a rule has set is the rule's doing: twice what a command may take
 GONE_AT_START = 30.0  # seconds: twice what a thing may take to open; boards boot within, after a power cut
-ACTIONS = 16  # things of one rule: a scene; each is a task of its own for some seconds
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`[[rule]]`. One condition: `above`, `below`, `equals`, or `gone` (the thing is offline)."""
-
-    thing: str  # ours by its name, or an address
-    field: str = ""
-    name: str = ""
-    above: Decimal | None = None
-    below: Decimal | None = None
-    equals: object = None
-    gone: bool = False
-    hysteresis: Decimal = Decimal(0)  # how far the value has to come back before the rule can act again
-    lasting: float = 0.0  # seconds for which it has to hold
-    set: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)  # controls, by thing
-    tell: list[str] = dataclasses.field(default_factory=list)  # people
-    say: str = ""  # with {thing}, {field} and {value}
-
-    def __post_init__(self):
-        said = [name for name in ("above", "below", "equals") if getattr(self, name) is not None]
-        if len(said) + self.gone != 1:
-            raise ValueError("needs one condition: above, below, equals or gone")
-        if bool(self.field) == self.gone:
-            raise ValueError("needs 'field', unless the condition is 'gone'")
-        if self.lasting < 0 or self.hysteresis < 0:
-            raise ValueError("lasting and hysteresis must not be negative")
-        if not (self.set or self.tell):
-            raise ValueError("needs 'set' or 'tell'")
-        if len(self.set) > ACTIONS:
-            raise ValueError(f"can set at most {ACTIONS} things")
-        for name in (self.thing, *self.set):
-            checked("thing", name, "localhost")
-        for address in self.tell:
-            checked("tell", address)
-        try:
-            self.say.format(thing="", field="", value="")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError("say knows {thing}, {field} and {value}") from None
-
-    @property
-    def condition(self) -> str:
-        """In words: 'light below 20'."""
-        if self.gone:
-            return "gone"
-        if self.equals is not None:
-            return f"{self.field} is {plain(self.equals)}"
-        return f"{self.field} above {self.above}" if self.above is not None else f"{self.field} below {self.below}"
-
-    def holds(self, value: str, was: bool) -> bool:
-        """Whether the condition is true for a value; `was`: it was true before, and hysteresis counts."""
-        if self.equals is not None:
-            return value == plain(self.equals)
-        try:
-            number = Decimal({"true": "1", "false": "0"}.get(value, value))
-        except InvalidOperation:
-            return False
-        if number.is_nan():
-            return False
-        back = self.hysteresis if was else Decimal(0)
-        if self.above is not None:
-            return number > self.above - back
-        return self.below is not None and number < self.below + back
 
 
 @dataclass(slots=True, eq=False)  # of two equal rules each has its own
@@ -149,6 +88,7 @@ class Rules:
         self.times = Quota(TIMES, TIMES_IN)
         self.caused: dict[tuple[Jid, str], tuple[float, tuple[str, ...]]] = {}  # what rules have set, by control
         self.states: dict[Jid, list[State]] = {}
+        self.there: set[Jid] = set()  # things that are online, as far as they have told
         self.owed: dict[Jid, dict[str, tuple[State, dict]]] = {}  # what could not be set, by thing and rule
         self.load(rules)
         for thing in hub.things.values():  # rules may come later than things
@@ -202,7 +142,7 @@ class Rules:
         if not thing.online:
             return
         for state in (state for states in self.states.values() for state in states):
-            found = list(mistakes.of_source(thing, state.rule.field)) if state.source == thing.jid else []
+            found = list(mistakes.of_source(thing, state.rule)) if state.source == thing.jid else []
             for name, controls in state.rule.set.items():
                 if self.address(name) == thing.jid:
                     found += mistakes.of_target(thing, texts(controls))
@@ -226,19 +166,23 @@ class Rules:
         """A face of our own things. What one says while it is being opened counts when it is online."""
         if not names:
             self.look(thing)
-            if thing.online:
+            if not thing.online:
+                self.there.discard(thing.jid)
+            elif thing.jid not in self.there:
+                self.there.add(thing.jid)
                 self.make_up(thing)
         if thing.jid in self.states and (thing.online or not names):
             self.seen(thing.jid, thing.online, {name: reading.value for name, reading in thing.readings.items()})
 
     def make_up(self, thing):
-        """What rules wanted of a thing while it was offline is done now, if they still want it."""
+        """What a thing did not do because it was not there it does when it is back, if rules still want it."""
         for state, controls in self.owed.pop(thing.jid, {}).values():
             if state.true and state in self.states.get(state.source, ()):
                 self.hub.spawn(self.carry_out(state, thing.jid, controls), f"{state.title} sets {thing.jid}")
 
     def taken_out(self, thing):
         self.owed.pop(thing.jid, None)
+        self.there.discard(thing.jid)
         self.seen(thing.jid, False, {})
 
     def seen(self, source: Jid, online: bool, values: dict[str, str]) -> None:
@@ -307,13 +251,14 @@ class Rules:
             if target.domain != self.hub.host:
                 await self.far.set(target, controls)
             elif target in self.hub.things:
-                if not self.hub.things[target].online:
-                    self.owed.setdefault(target, {})[state.title] = state, controls
+                self.owed.get(target, {}).pop(state.title, None)
                 await self.hub.things[target].control(values, self.myself)
             else:
                 outcome = "failed: there is no such thing"
         except ControlError as error:
             outcome = f"failed: {error.text}"
+            if error.type == "wait":  # it may be the beginning of its being gone
+                self.owed.setdefault(target, {})[state.title] = state, controls
         except StanzaError as error:
             outcome = f"failed: {error.text or error.condition}"
         if outcome != DONE:
@@ -356,26 +301,3 @@ def disarm(state):
     if state.timer is not None:
         state.timer.cancel()
         state.timer, state.true = None, False
-
-
-def checked(option: str, address: str, host: str = "") -> Jid:
-    """An account's address, or a name alone where that is one at `host`. Raises ValueError."""
-    try:
-        jid = make(address, host) if host and "@" not in address else parse(address)
-    except JidError as error:
-        raise ValueError(f"{option}: {address!r} is no address: {error}") from None
-    if not jid.local or jid.full:
-        raise ValueError(f"{option}: {address!r} is no address such as 'name@domain'")
-    return jid
-
-
-def texts(controls: dict[str, object]) -> dict[str, str]:
-    """Controls of a rule with their values as things have them."""
-    return {name: plain(value) for name, value in controls.items()}
-
-
-def plain(value) -> str:
-    """A value of the TOML file as things have it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

@@ -16,6 +16,7 @@ from node.base.stanza import Stanza
 from node.hub.settings import TEXT_LIMIT
 from node.hub.thing import RESOURCE
 from node.things.dialects import FAMILIES
+from node.things.presence import NICK
 
 log = logging.getLogger("hobnode")
 
@@ -85,7 +86,9 @@ class Far:
         self.timer = self.hub.loop.call_later(AGAIN, self.look)
 
     def send(self, thing, type):
-        self.hub.route(Stanza("presence", type=type, sender=self.myself, to=thing))
+        """XEP-0172 §4.1: who asks says his name."""
+        nick = E("nick", NICK, self.hub.things[self.myself].label) if type == "subscribe" else None
+        self.hub.route(Stanza("presence", nick, type=type, sender=self.myself, to=thing))
 
     # What comes
 

@@ -2,13 +2,21 @@
 
 from collections.abc import Collection, Iterator
 
-from node.hub.thing import ControlError, Thing
+from node.hub import settings
+from node.hub.thing import Control, ControlError, Thing
+from node.things.rules.rule import Rule, plain
 
 
-def of_source(thing: Thing, field: str) -> Iterator[str]:
-    """In words, what is wrong with looking at that field ('' is none)."""
-    if field and field not in thing.fields:
-        yield f"{thing.jid} has no field {field!r}; {guess(field, thing.fields)}"
+def of_source(thing: Thing, rule: Rule) -> Iterator[str]:
+    """In words, what is wrong with the condition, which may look at no field at all."""
+    field = thing.fields.get(rule.field)
+    if field is None:
+        if rule.field:
+            yield f"{thing.jid} has no field {rule.field!r}; {guess(rule.field, thing.fields)}"
+    elif rule.equals is not None and field.type in ("boolean", "quantity", "integer"):
+        like = Control(field.name, "boolean" if field.type == "boolean" else "quantity")
+        if settings.normal(like, plain(rule.equals)) is None:
+            yield f"{rule.condition!r} is never so: {field.name} of {thing.jid} is {settings.wanted(like)}"
 
 
 def of_target(thing: Thing, values: dict[str, str]) -> Iterator[str]:

@@ -9,7 +9,8 @@ repeats no alarm.
 import logging
 import math
 from asyncio import TimerHandle
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -81,7 +82,8 @@ class Watches:
         self.mutes: dict[tuple[Jid, Jid], float] = {}  # by thing and person: until when, as a Unix time
         self.last: dict[tuple[Jid, Jid], Watch] = {}  # whose message was the last that a thing said to a person
         self.load()
-        hub.on("thing", lambda thing: thing.on_change(self.changed))
+        changed = self.changed  # one for all things
+        hub.on("thing", lambda thing: thing.on_change(changed))
         hub.on("thing gone", self.disappeared)
         hub.on("unfollowed", self.unfollowed)
         hub.on("removed", self.removed)
@@ -122,9 +124,9 @@ class Watches:
             not thing.online if field is None else reading and wish.holds(field, reading.value, None)
         ):
             watch.told = reading.value if reading else wish.kind
-        self.put(thing.jid, watch)
         row = (thing.jid.local, watch.who, number, *wish, watch.told)
         self.database.write("INSERT INTO watches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.put(thing.jid, watch)
         try:
             await self.database.committed()
         except StoreError:
@@ -136,16 +138,22 @@ class Watches:
     def put(self, thing, watch):
         self.kept.setdefault(thing, {}).setdefault(watch.wish.field, []).append(watch)
 
-    def remove(self, thing: Thing, watches: list[Watch]) -> Awaitable[None]:
-        """Ends watches, at once. Who waits knows that it is kept; StoreError if not."""
+    async def remove(self, thing: Thing, watches: list[Watch]) -> None:
+        """Ends watches. Who waits knows that it is kept. Raises StoreError."""
         for watch in watches:
             self.drop(thing.jid, watch)
-        return self.database.committed()
+        await self.database.committed()
 
     def drop(self, thing: Jid, watch: Watch) -> None:
+        """Raises StoreError, but ends it."""
         self.forget(thing, watch)
         args = (thing.local, watch.who, watch.number)
         self.database.write("DELETE FROM watches WHERE thing = ? AND who = ? AND number = ?", args)
+
+    def end(self, thing: Jid, watch: Watch) -> None:
+        """The same where nobody waits: what comes back at the next start ends then."""
+        with suppress(StoreError):
+            self.drop(thing, watch)
 
     def forget(self, thing: Jid, watch: Watch) -> None:
         set_timer(watch, None)
@@ -157,22 +165,22 @@ class Watches:
         if self.last.get(key) is watch:
             del self.last[key]
 
-    def mute(self, thing: Thing, who: Jid, until: float | None) -> Awaitable[None]:
+    async def mute(self, thing: Thing, who: Jid, until: float | None) -> None:
         """Tells him nothing before that Unix time, or `math.inf`; None: he is told again, now if there is news.
 
-        Who waits knows that it is kept; StoreError if not.
+        Who waits knows that it is kept. Raises StoreError.
         """
         key = thing.jid, who.bare
         if until is None:
-            self.mutes.pop(key, None)
             self.database.write("DELETE FROM mutes WHERE thing = ? AND who = ?", (thing.jid.local, who.bare))
+            self.mutes.pop(key, None)
         else:
-            self.mutes[key] = until
             self.database.write("INSERT OR REPLACE INTO mutes VALUES (?, ?, ?)", (thing.jid.local, who.bare, until))
+            self.mutes[key] = until
         kept = self.database.committed()
         for watch in self.of(thing, who):
             self.look(thing, watch)
-        return kept
+        await kept
 
     def muted(self, thing: Thing, who: Jid) -> float | None:
         """Until when he is told nothing, if he has asked for that."""
@@ -185,7 +193,7 @@ class Watches:
         """He may come back, but then he asks again."""
         if not self.access.may_read(thing, who):
             for watch in self.of(thing, who):
-                self.drop(thing.jid, watch)
+                self.end(thing.jid, watch)
 
     def removed(self, account):
         """Who gets that name next is told nothing."""
@@ -267,7 +275,7 @@ class Watches:
         key, now = (thing.jid, watch.who), self.hub.loop.time()
         if not self.access.may_read(thing, watch.who):
             log.info("%s: %s may not read it any more and watches it no longer", thing.jid.local, watch.who)
-            self.drop(thing.jid, watch)
+            self.end(thing.jid, watch)
             return
         id = new_id()
         # XEP-0308 §Business Rules: the last message only, and always by the id of the original

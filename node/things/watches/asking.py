@@ -6,7 +6,7 @@ from node.base import form
 from node.base.element import Element
 from node.hub.thing import Field, Thing
 from node.things import words
-from node.things.chat import OFF, ON, beginning, named
+from node.things.meant import OFF, ON, beginning, named
 from node.things.watches.wish import Wish
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # by their first letters

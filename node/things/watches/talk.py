@@ -68,8 +68,12 @@ class Talk:
         own = self.all.of(talk.thing, talk.asker)
         if not own:
             return f"You watch nothing here. Say for example: {asking.examples(talk.thing)}"
-        lines = [f"{watch.number}: {watch.wish.said(talk.thing)}" for watch in own]
+        lines = [f"{watch.number}: {watch.wish.said(talk.thing)}{self.lost(talk.thing, watch.wish)}" for watch in own]
         return "\n".join(lines) + self.silence(talk.thing, talk.asker, "\n")
+
+    def lost(self, thing, wish):
+        """That there is nothing to be watched any more: another board may have come in the place of that one."""
+        return " (I have no such reading now)" if wish.field and wish.field not in thing.fields else ""
 
     def silence(self, thing, who, before=" "):
         """That he has muted it."""

@@ -74,7 +74,7 @@ def look():
     """`look(romeo, rsm="<max>10</max>", with_="juliet@hub.local")`: a page of his archive."""
 
     def look(person, **asked) -> Page:
-        person.heard  # noqa: B018  what came before is another matter
+        person.forgets()
         person.says(query(**asked))
         return Page(person.heard)
 

@@ -25,7 +25,7 @@ def asks(romeo):
     """`asks("get", "<prefs .../>")`: what Romeo is told; of an error its condition."""
 
     def asks(type, inner):
-        romeo.heard  # noqa: B018
+        romeo.forgets()
         romeo.says(f"<iq type='{type}' id='p'>{inner}</iq>")
         (answer,) = romeo.heard
         iq = read_stanza(answer)

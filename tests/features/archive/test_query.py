@@ -277,7 +277,7 @@ def test_a_field_that_says_nothing_hides_nothing(romeo, said, look, asked):
 def test_a_form_of_something_else_and_a_node_are_refused(romeo, said, inner, error):
     said("1")
     for form_type in ("", "<field var='FORM_TYPE'><value>urn:x</value></field>"):
-        romeo.heard  # noqa: B018
+        romeo.forgets()
         romeo.says(f"<iq type='set' id='q'>{inner.format(form_type)}</iq>")
         assert Page(romeo.heard).error == error
 
@@ -373,7 +373,7 @@ def test_S8_the_archive_of_somebody_else_is_as_that_of_nobody(romeo, juliet, sai
     ):
         answers = []
         for name in ("juliet", "nobody"):
-            romeo.heard  # noqa: B018
+            romeo.forgets()
             romeo.says(request.replace("<iq ", f"<iq to='{name}@hub.local' "))
             answers.append([text.replace(name, "") for text in romeo.heard])
         assert answers[0] == answers[1] and "<service-unavailable " in answers[0][0]

@@ -33,6 +33,7 @@ def clock(monkeypatch):
     clock.time = lambda: clock.now
     monkeypatch.setattr("node.features.archive.rows.time", clock)
     monkeypatch.setattr("node.features.archive.retention.time", clock)
+    monkeypatch.setattr("node.base.clock.CONFIRMED", "/")  # by a time server
     monkeypatch.setattr(module, "PAUSE", 0)
     monkeypatch.setattr(module, "BATCH", 4)
     return clock
@@ -97,6 +98,33 @@ def test_R6_nor_by_one_that_was_never_set(romeo, clock, retention, run, look):
     clock.now += 40 * DAY
     run(retention.work())
     assert look(romeo).bodies == ["old"]
+
+
+@pytest.mark.usefixtures("fold")
+@pytest.mark.parametrize(("ahead", "bodies"), [(10_000, ["0", "8"]), (23, ["8"]), (22, ["0", "8"]), (32, ["0", "8"])])
+def test_R6_nor_by_one_that_is_far_ahead(romeo, clock, retention, run, look, monkeypatch, ahead, bodies):
+    monkeypatch.setattr("node.base.clock.CONFIRMED", "/nowhere")
+    for day in (0, 8):
+        clock.now = NOW + day * DAY
+        romeo.says(chat(JULIET, str(day)))
+    assert look(romeo).bodies == ["0", "8"]  # it is on the disk
+    clock.now = NOW + 8 * DAY + ahead * DAY
+    run(retention.work())
+    assert look(romeo).bodies == bodies
+
+
+def test_one_that_has_gone_evenly_for_a_week_is_believed(romeo, clock, retention, run, look, monkeypatch, hub):
+    monkeypatch.setattr("node.base.clock.CONFIRMED", "/nowhere")
+    romeo.says(chat(JULIET, "old"))
+    clock.now += 100 * DAY
+    begun = hub.loop.time()
+    run(retention.work())
+    assert look(romeo).bodies == ["old"]
+    clock.now += 7 * DAY
+    retention.judge._since = begun - 8 * DAY
+    retention.judge._ahead = clock.now - hub.loop.time()
+    run(retention.work())
+    assert look(romeo).bodies == []
 
 
 @pytest.mark.usefixtures("fold")

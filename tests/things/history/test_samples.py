@@ -10,7 +10,7 @@ from node.things.history.samples import Point, Span, pack, pack_points, points, 
 def span(first, until, *samples):
     data, last = b"", first
     for at, value in samples:
-        data += pack(last, at, value)
+        data = pack(data, last, at, value)
         last = at
     return Span(first, until, data)
 
@@ -20,10 +20,18 @@ def point(*texts):
 
 
 def test_what_is_packed_is_unpacked_as_it_was():
-    samples = [(17953561310, "21.40"), (17953561315, "-0.1"), (17953561400, ""), (17953561500, "true")]
+    samples = [(17953561310, "21.40"), (17953561315, "-0.1"), (17953561400, ""), (17953561500, "+5e-3")]
     packed = span(17953561310, 17953561600, *samples)
     assert list(packed.samples()) == samples
-    assert len(packed.data) < 12 * len(samples)
+    assert len(packed.data) == 4 + 4 + 2 + 5
+
+
+@pytest.mark.parametrize("odd", ["true", "1E5", "1_000", "\u0663", "2\x1c", "a", "c", "d", "f", "B", "?"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_what_has_other_characters_than_numbers_have_is_kept_too(odd, at):
+    samples = [(10, "21.4"), (20, ""), (30, "10.0")]
+    samples[at] = samples[at][0], odd
+    assert list(span(10, 40, *samples).samples()) == samples
 
 
 def test_a_value_counts_for_the_time_that_it_held():
@@ -36,8 +44,13 @@ def test_a_value_counts_for_the_time_that_it_held():
 def test_where_nothing_is_known_there_is_no_point():
     gap = span(0, 100, (0, "1"), (20, ""), (60, "2"))
     assert points([gap], 0, 200, 10) == [
-        point("1", "1", "1"), None, None, point("2", "2", "2"), point("2", "2", "2"), *[None] * 5,
-    ]  # fmt: skip
+        point("1", "1", "1"),
+        None,
+        None,
+        point("2", "2", "2"),
+        point("2", "2", "2"),
+        *[None] * 5,
+    ]
 
 
 def test_neighbouring_spans_are_one_time():
