@@ -73,9 +73,18 @@ def test_every_kind_of_value_is_taken(table, tmp_path):
         ),
     )
     assert found == Options(
-        "/dev/ttyACM0", 115200, 2.0, Decimal("10.0"), False, tmp_path / "notes.txt", "tcp", ["a", "b"],
-        (1, 2), Inner(3), {"one": Inner(4)},
-    )  # fmt: skip
+        "/dev/ttyACM0",
+        115200,
+        2.0,
+        Decimal("10.0"),
+        False,
+        tmp_path / "notes.txt",
+        "tcp",
+        ["a", "b"],
+        (1, 2),
+        Inner(3),
+        {"one": Inner(4)},
+    )
     assert str(found.offset) == "10.0"
     assert type(found.gain) is float
 

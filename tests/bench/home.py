@@ -129,9 +129,10 @@ class Home:
         asked = "".join(f"<presence to='{board.name}@{HOST}' type='subscribe'/>" for board in fresh)
         for follower in self.followers:
             await follower.says_and_hears(asked.encode(), b"Hello, I am", len(fresh))
-        await self._start()
+        # So that their first readings may be told at once, as the others are: they have been seen without.
+        await self._start(b"no reading yet", count)
 
-    async def _start(self) -> None:
+    async def _start(self, marker: bytes = b"id='here'", times: int = 1) -> None:
         await self._stop()
         online = self.node.said().count(": online") + 1 + len(self.boards)  # the machine itself is one, too
         await asyncio.to_thread(self.node.start)
@@ -142,7 +143,7 @@ class Home:
             follower = await asyncio.to_thread(Follower, address, f"{name}@{HOST}/phone")
             follower.begins()
             self.followers.append(follower)
-            await follower.says_and_hears(b"<presence/>" + HERE, b"id='here'", 1)
+            await follower.says_and_hears(b"<presence/>" + HERE, marker, times)
 
     async def _stop(self) -> None:
         for follower in self.followers:

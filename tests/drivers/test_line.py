@@ -375,6 +375,18 @@ def test_a_late_reply_is_for_nobody(run):
     run(talk())
 
 
+def test_a_command_is_answered_also_when_its_board_is_taken_out_meanwhile(run):
+    async def story():
+        async with Talk() as talk:
+            command = asyncio.ensure_future(talk.driver.write("lamp", "true"))
+            await talk.board.hears()
+            talk.driver.gone().cancel()  # as a Thing does that is stopped
+            with pytest.raises(DriverError, match="closed"):
+                await asyncio.wait_for(command, DEADLINE)
+
+    run(story())
+
+
 def test_a_board_gets_one_command_at_a_time(run):
     async def talk():
         async with Talk() as talk:

@@ -1,6 +1,6 @@
 """Runs hobnode with a disk and a clock that a test spoils while it runs: SPOILT is JSON, looked at each time.
 
-`faulty.py SPOILT python -m node run --config FILE`, where SPOILT may hold
+`python -m tests.live.faulty SPOILT python -m node run --config FILE`, where SPOILT may hold
     slow: seconds that every commit takes longer
     fails: how commits fail: the end of the name of an error of SQLite, "IOERR_FSYNC"
     done: that those commits are on disk all the same: after an fsync that failed nobody knows
@@ -12,8 +12,6 @@ import sqlite3
 import sys
 import time
 from pathlib import Path
-
-sys.path[0] = str(Path(__file__).parents[2])  # instead of this folder, whose names are not for everybody
 
 spoilt = Path(sys.argv[1])
 right_time = time.time

@@ -1,17 +1,14 @@
 """Runs hobnode, and ends it by SIGKILL just before or just after its Nth commit: these are all that a disk can know.
 
-`killed_at.py before 7 python -m node run --config FILE`
+`python -m tests.live.killed_at before 7 python -m node run --config FILE`
 """
 
 import os
 import signal
 import sys
-from pathlib import Path
 
-sys.path[0] = str(Path(__file__).parents[2])  # not this folder, whose names are not meant for all
-
-from node.cli import main  # noqa: E402
-from node.hub import store  # noqa: E402
+from node.cli import main
+from node.hub import store
 
 
 def die_at(moment: str, number: int) -> None:

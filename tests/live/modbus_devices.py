@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.live.peers import DEADLINE, need
+from tests.live.peers import DEADLINE, socat
 
 METER, PROBE = 1, 2
 
@@ -25,12 +25,7 @@ class Devices:
         return self
 
     def start(self) -> None:
-        socat = need("socat", "socat")
-        words = [socat, "-d", "-d", *(f"pty,raw,echo=0,link={end}" for end in (self.port, self.far))]
-        self._cable = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        for line in self._cable.stderr:
-            if "starting data transfer loop" in line:
-                break
+        self._cable = socat(*(f"pty,raw,echo=0,link={end}" for end in (self.port, self.far)))
         words = [sys.executable, "-m", "tests.live.modbus_devices", str(self.far)]
         self._simulator = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._simulator.stdout.readline() == "ready\n"

@@ -9,15 +9,18 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import slixmpp
+from slixmpp.xmlstream import ET
 
-DEADLINE = 20  # seconds that anything in a live test may take: simulated boards share two cores with all else
-_ports = itertools.count(20000 + os.getpid() % 2000)  # below the range that the kernel takes ports from
+from tests.live.log import DEADLINE, Log
+
+CONTROL = "urn:nf:iot:ctr:1.0"
+_ports = itertools.count(12000 + os.getpid() * 37 % 18000)  # below the range that the kernel takes ports from
+_taken: list[socket.socket] = []  # for each of our ports, as long as we live: other runs see that it is ours
 
 
 def need(program: str, package: str) -> str:
@@ -28,14 +31,34 @@ def need(program: str, package: str) -> str:
     return path
 
 
+def socat(*words: str, stdin=None) -> subprocess.Popen:
+    """A socat between two places, which are there now."""
+    words = (need("socat", "socat"), "-d", "-d", *words)
+    process = subprocess.Popen(words, stdin=stdin, stderr=subprocess.PIPE, text=True)
+    if not any("starting data transfer loop" in line for line in process.stderr):
+        pytest.fail(f"socat has ended: {words}")
+    return process
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody else has, nor will have: test runs beside this one keep away from it."""
     for port in _ports:
-        with socket.socket() as trying:
-            try:
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0hobnode test port {port}")
+            with socket.socket() as trying:
                 trying.bind((address, port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            mark.close()
+            continue
+        _taken.append(mark)
+        return port
     raise AssertionError("no free port")
 
 
@@ -61,18 +84,20 @@ class Node:
         self.config = folder / "hobnode.toml"
         self.data = folder / "data"
         self.process: subprocess.Popen | None = None
-        self._lines: list[str] = []
-        self._news = threading.Condition()
-        self._heard: dict[str, int] = {}
+        self.log = Log()
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(more)
 
     def configure(self, more: str = "") -> None:
-        """Writes the configuration; `more` is TOML that is added to the addresses and ports."""
+        """Writes the configuration; `more` is TOML that is added to the addresses and ports.
+
+        Status lines change once a second: nobody waits the minute that it takes after a start.
+        """
+        soon = "" if "[presence]" in more else "[presence]\ninterval = 1"
         self.config.write_text(
             f'domain = "{self.domain}"\ndata = "{self.data}"\n'
             f'[listen]\naddress = "{self.address}"\nclient = {self.port}\nclient_tls = {self.tls_port}\n'
-            f"server = {self.server_port}\n{more}\n"
+            f"server = {self.server_port}\n{more}\n{soon}\n"
         )
 
     def command(self, *words: str, input: str = "") -> subprocess.CompletedProcess:
@@ -102,7 +127,7 @@ class Node:
                 errors="replace",
                 env={**os.environ, "NOTIFY_SOCKET": str(path), **environment},
             )
-            threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True).start()
+            self.log.follow(self.process.stderr)
             while time.monotonic() < begun + DEADLINE:
                 assert self.process.poll() is None, f"it has ended: {self.said()}"
                 try:
@@ -112,25 +137,13 @@ class Node:
                     continue
         raise AssertionError(f"not ready within {DEADLINE} s: {self.said()}")
 
-    def _listen(self, lines) -> None:
-        for line in lines:
-            with self._news:
-                self._lines.append(line)
-                self._news.notify_all()
-
     def said(self) -> str:
         """Its log so far."""
-        return "".join(self._lines)
+        return self.log.said()
 
     async def says(self, text: str) -> None:
         """Waits until its log has this text once more than when it was last asked."""
-
-        def waits() -> bool:
-            with self._news:
-                return self._news.wait_for(lambda: self.said().count(text) > self._heard.get(text, 0), DEADLINE)
-
-        assert await asyncio.to_thread(waits), f"it did not say {text!r}: {self.said()}"
-        self._heard[text] = self.said().count(text)
+        await asyncio.to_thread(self.log.wait, text)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ends it with a signal; its exit code."""
@@ -180,19 +193,25 @@ class Person(slixmpp.ClientXMPP):
         await self.get_roster()
         return self
 
-    async def hears(self, condition, deadline: float = DEADLINE):
-        """Waits for a stanza of which `condition(stanza)` is true, and takes it and all that came before."""
+    async def hears(self, condition, *others, deadline: float = DEADLINE):
+        """Waits for a stanza of which `condition(stanza)` is true, and takes it and all that came before.
+
+        With `others` one for each of them comes, too, in whatever order.
+        """
         try:
             async with asyncio.timeout(deadline):
-                while True:
-                    for at, stanza in enumerate(self.came):
-                        if condition(stanza):
-                            del self.came[: at + 1]
-                            return stanza
+                while None in (places := [self._place(each) for each in (condition, *others)]):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             raise AssertionError(f"waited in vain; came: {[str(stanza) for stanza in self.came]}") from None
+        stanza = self.came[places[0]]
+        del self.came[: max(places) + 1]
+        return stanza
+
+    def _place(self, condition) -> int | None:
+        """Where the first such stanza is among those that came."""
+        return next((at for at, stanza in enumerate(self.came) if condition(stanza)), None)
 
     async def says(self, to: str, text: str):
         """Chats, and waits for the answer's text."""
@@ -201,5 +220,46 @@ class Person(slixmpp.ClientXMPP):
         bare = slixmpp.JID(to).bare
         return (await self.hears(lambda s: s.name == "message" and s["from"].bare == bare and s["body"]))["body"]
 
+    async def sees(self, thing: str, *words: str):
+        """Becomes a contact of the thing, and waits until it shows these words; that presence."""
+        self.send_presence_subscription(thing)
+        return await self.hears(shows(thing, *words))
+
+    async def sets(self, thing: str, control: str, value: str, type: str = "b"):
+        """As a machine does it (urn:nf:iot:ctr:1.0). Raises IqError."""
+        iq = self.make_iq_set(ito=f"{thing}/hw")
+        ET.SubElement(ET.SubElement(iq.xml, f"{{{CONTROL}}}set"), f"{{{CONTROL}}}{type}", {"n": control, "v": value})
+        answer = await iq.send(timeout=DEADLINE)
+        assert answer.xml.find(f"{{{CONTROL}}}resp") is not None, answer
+
     async def leaves(self) -> None:
         await self.disconnect()
+
+
+def shows(thing: str, *words: str, show: str = ""):
+    """Whether a stanza is the presence of a thing that is there, with these words in its status."""
+
+    def right(stanza) -> bool:
+        if stanza.name != "presence" or stanza["from"] != f"{thing}/hw" or stanza.xml.get("type"):
+            return False
+        return (stanza["show"] or "") == show and all(word in stanza["status"] for word in words)
+
+    return right
+
+
+def is_offline(thing: str, *words: str):
+    """Whether a stanza is the presence of a thing that is not there, with these words in its status."""
+
+    def right(stanza) -> bool:
+        if stanza.name != "presence" or stanza["from"] != f"{thing}/hw" or stanza["type"] != "unavailable":
+            return False
+        return all(word in stanza["status"] for word in words)
+
+    return right
+
+
+async def ann_at(home: Node, thing: str, *words: str, plugins: tuple[str, ...] = ()) -> Person:
+    """Ann is logged in and sees the thing, with these words in its status."""
+    ann = await Person("ann@home.example/phone", home, plugins=plugins).logs_in()
+    await ann.sees(thing, *words)
+    return ann

@@ -1,14 +1,13 @@
 """A Prosody from Debian's package, and names in DNS by which it and a node find each other; all on loopback."""
 
 import os
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from node.net import certificate
+from tests.live.log import Log
 from tests.live.peers import DEADLINE, free_port, need
 
 # Two runs of the tests may go on beside each other, and DNS has only one port.
@@ -18,7 +17,7 @@ CONFIGURATION = """
 data_path = "{folder}/data"
 pidfile = "{folder}/pid"
 run_as_root = true
-log = {{ {{ levels = {{ min = "debug" }}, to = "file", filename = "{folder}/log" }} }}
+log = {{ {{ levels = {{ min = "debug" }}, to = "console" }} }}
 interfaces = {{ "{address}" }}
 c2s_ports = {{ {port} }}
 s2s_ports = {{ {server_port} }}
@@ -65,16 +64,12 @@ class Names:
         self.process = subprocess.Popen(
             ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file"]
             + ["--user=root", f"--listen-address={NAME_SERVER}", "--bind-interfaces", "--local=/#/", *records]
+            + ["--log-facility=-"],
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        end = time.monotonic() + DEADLINE
-        while True:
-            assert self.process.poll() is None, "dnsmasq has ended"
-            try:
-                socket.create_connection((NAME_SERVER, 53), DEADLINE).close()
-                break
-            except ConnectionRefusedError:
-                assert time.monotonic() < end
-                time.sleep(0.02)
+        if not any("started" in line for line in self.process.stderr):
+            pytest.fail("dnsmasq has ended")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -104,6 +99,7 @@ class Prosody:
                 resolver=resolver,
             )
         )
+        self.log = Log()
         self.process: subprocess.Popen | None = None
 
     @property
@@ -118,17 +114,13 @@ class Prosody:
     def start(self) -> None:
         """Starts it and waits until it listens."""
         self.process = subprocess.Popen(
-            ["prosody", "--config", str(self.config), "-F"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["prosody", "--config", str(self.config), "-F"], stdout=subprocess.PIPE, text=True, errors="replace"
         )
-        end = time.monotonic() + DEADLINE
-        while f"Activated service 's2s' on [{self.address}]:{self.server_port}" not in self.said():
-            assert self.process.poll() is None, f"it has ended: {self.said()}"
-            assert time.monotonic() < end, f"it does not listen: {self.said()}"
-            time.sleep(0.05)
+        self.log.follow(self.process.stdout)
+        self.log.wait(f"Activated service 's2s' on [{self.address}]:{self.server_port}")
 
     def said(self) -> str:
-        log = self.folder / "log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        return self.log.said()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -27,6 +27,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.drivers.reports import Reports
+from tests.live.log import DEADLINE
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "boards" / "arduino-uno" / "firmware"
 RUNNER = Path(__file__).parent / "board"
@@ -147,7 +150,7 @@ class Uno:
             bufsize=1,
         )
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        self._await(lambda event: event.text.startswith("ready") and event.stamp > begin, "ready", 5)
+        self._await(lambda event: event.text.startswith("ready") and event.stamp > begin, "ready")
 
     def stop(self) -> None:
         """Unplugs it; the port's link goes, too, as in /dev."""
@@ -183,18 +186,23 @@ class Uno:
         """Its reset button."""
         self._say("restart")
 
-    def wait(self, text: str, seconds: float = 5, after: float = 0.0) -> Event:
+    def wait(self, text: str, after: float = 0.0) -> Event:
         """The first event "pin 13 1", "pwm 9 128" or "reset" that is later than `after` by time.monotonic().
 
-        Fails the test when it has not come in so many seconds. From a coroutine use asyncio.to_thread.
+        Fails the test when it does not come. From a coroutine use asyncio.to_thread.
         """
-        return self._await(lambda event: event.text == text and event.stamp > after, text, seconds)
+        return self._await(lambda event: event.text == text and event.stamp > after, text)
 
-    def pace(self) -> float:
-        """Simulated seconds per second of the wall clock: 1.0 unless the machine is too slow."""
+    def times(self, text: str, after: float = 0.0) -> int:
+        """How often "pin 13 1" or the like has happened until now, since `after` by time.monotonic()."""
+        self.clock()  # what it tells, it tells in order
+        return sum(event.text == text and event.stamp > after for event in self.events)
+
+    def clock(self) -> float:
+        """Seconds by the board's own clock, which is the wall's unless the machine is too slow."""
         asked = time.monotonic()
-        self._say("pace")
-        event = self._await(lambda event: event.text.startswith("pace") and event.stamp > asked, "pace", 5)
+        self._say("clock")
+        event = self._await(lambda event: event.text.startswith("clock") and event.stamp > asked, "clock")
         return float(event.text.split()[1])
 
     @property
@@ -205,11 +213,11 @@ class Uno:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
-    def _await(self, wanted, what: str, seconds: float) -> Event:
+    def _await(self, wanted, what: str) -> Event:
         with self._news:
-            if not self._news.wait_for(lambda: any(map(wanted, self.events)), seconds):
+            if not self._news.wait_for(lambda: any(map(wanted, self.events)), DEADLINE):
                 heard = ", ".join(event.text for event in self.events[-10:])
-                pytest.fail(f"the board did not do {what!r} within {seconds} s; it did: {heard or 'nothing'}")
+                pytest.fail(f"the board did not do {what!r} within {DEADLINE} s; it did: {heard or 'nothing'}")
             return next(filter(wanted, self.events))
 
     def _listen(self, process: subprocess.Popen) -> None:
@@ -220,3 +228,18 @@ class Uno:
             with self._news:
                 self.events.append(Event(text, float(stamp)))
                 self._news.notify_all()
+
+
+async def tells_light_in_moderation(uno: Uno, reports: Reports) -> None:
+    """No noise, and great changes five times a second by the board's own clock; `reports` has had all fields."""
+    everything = tuple(reports.now)
+    reports.all.clear()
+    for number in range(3):  # up and down by 0.4 %, which is less than the deadband
+        uno.light(2500 + 20 * (number % 2))
+        await reports.number(number + 1, *everything)  # what holds is told from time to time
+    assert not reports.count("light")
+    begun = uno.clock()
+    for number in range(10):  # as great and as fast as can be
+        uno.light(5000 * (number % 2))
+        await reports.number(number + 1, "light")
+    assert uno.clock() - begun > 9 / 5 - 0.1

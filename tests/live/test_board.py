@@ -6,48 +6,22 @@ import time
 import pytest
 from slixmpp.exceptions import IqError
 from slixmpp.plugins.xep_0004 import Form
-from slixmpp.xmlstream import ET
 
-from tests.live.peers import DEADLINE, Person
-from tests.live.simavr import Uno
+from tests.live import peers
+from tests.live.peers import DEADLINE, Person, is_offline, shows
 
 PORCH = "porch@home.example"
 MACHINE = f"{PORCH}/hw"
-CONTROL = "urn:nf:iot:ctr:1.0"
 PLUGINS = ("xep_0004", "xep_0012", "xep_0050", "xep_0092", "xep_0122", "xep_0323", "xep_0325")
-ACCESS = '[access]\ncontrol = ["ann@home.example"]\napprove = ["@home.example"]'
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("uno")
 
 
 @pytest.fixture
-def uno(cache, tmp_path):
-    with Uno(cache, tmp_path / "ttyACM0") as uno:
-        yield uno
-
-
-@pytest.fixture
-def home(nodes, uno):
-    node = nodes(more=f'{ACCESS}\n[thing.porch]\nname = "Porch"\nboard = "arduino-uno"\nport = "{uno.port}"')
-    node.start()
-    node.add("ann", "bob")
-    return node
-
-
-def is_online(stanza):
-    """The board is there, and its readings too."""
-    return stanza.name == "presence" and stanza["from"] == MACHINE and "light" in stanza["status"]
+def home(home_with, uno):
+    return home_with(f'[thing.porch]\nname = "Porch"\nboard = "arduino-uno"\nport = "{uno.port}"', "bob")
 
 
 async def ann_at(home):
-    """Ann is logged in and sees the board."""
-    ann = await Person("ann@home.example/phone", home, plugins=PLUGINS).logs_in()
-    ann.send_presence_subscription(PORCH)
-    await ann.hears(is_online)
-    return ann
+    return await peers.ann_at(home, PORCH, "light", plugins=PLUGINS)
 
 
 async def by_chat(ann, on):
@@ -75,11 +49,7 @@ async def by_form(ann, on):
 
 async def by_machine_iq(ann, on):
     before = time.monotonic()
-    iq = ann.make_iq_set(ito=MACHINE)
-    command = ET.SubElement(iq.xml, f"{{{CONTROL}}}set")
-    ET.SubElement(command, f"{{{CONTROL}}}b", {"n": "lamp", "v": "true" if on else "false"})
-    answer = await iq.send(timeout=DEADLINE)
-    assert answer.xml.find(f"{{{CONTROL}}}resp") is not None
+    await ann.sets(PORCH, "lamp", "true" if on else "false")
     return before
 
 
@@ -103,7 +73,7 @@ def test_the_lamp_is_on_before_it_is_said_to_be(home, uno, run, way):
         for on in (True, False):
             before = await way(ann, on)
             confirmed = time.monotonic()
-            event = uno.wait(f"pin 13 {int(on)}", seconds=0.1, after=before)
+            event = uno.wait(f"pin 13 {int(on)}", after=before)
             assert before < event.stamp < confirmed
         await ann.leaves()
 
@@ -114,8 +84,7 @@ def test_more_light_is_seen_in_the_presence(home, uno, run):
     async def talk():
         ann = await ann_at(home)
         uno.light(4000)
-        presence = await ann.hears(lambda s: is_online(s) and "80" in s["status"])
-        assert "%" in presence["status"]
+        await ann.hears(shows(PORCH, "light 80.0 %"))
         await ann.leaves()
 
     run(talk())
@@ -143,16 +112,16 @@ def test_a_pulled_cable_is_seen_within_five_seconds_and_a_new_one_too(home, uno,
     async def talk():
         ann = await ann_at(home)
         uno.kill()
-        gone = await ann.hears(lambda s: s["from"] == MACHINE and s["type"] == "unavailable", deadline=5)
+        gone = await ann.hears(is_offline(PORCH), deadline=5)
         assert gone["status"]
         assert "offline" in await ann.says(PORCH, "lamp on")
         with pytest.raises(IqError) as caught:
             await by_machine_iq(ann, True)
         assert (caught.value.condition, caught.value.etype) == ("recipient-unavailable", "wait")
         uno.start()
-        await ann.hears(is_online)
+        await ann.hears(shows(PORCH, "light"))
         await by_chat(ann, True)
-        uno.wait("pin 13 1", seconds=0.1)
+        uno.wait("pin 13 1")
         await ann.leaves()
 
     run(talk())
@@ -166,13 +135,12 @@ def test_who_has_no_grant_may_look_and_not_touch(home, uno, run):
         with pytest.raises(IqError) as missing:
             await bob.plugin["xep_0199"].send_ping("nobody@home.example/hw")
         assert stranger.value.condition == missing.value.condition == "service-unavailable"
-        bob.send_presence_subscription(PORCH)
-        await bob.hears(is_online)
+        await bob.sees(PORCH, "light")
         assert "light" in (await bob.says(PORCH, "status")).lower()
         with pytest.raises(IqError) as caught:
             await by_machine_iq(bob, True)
         assert caught.value.condition == "forbidden"
-        assert not any(event.text == "pin 13 1" for event in uno.events)
+        assert not uno.times("pin 13 1")
         await bob.leaves()
 
     run(talk())

@@ -1,18 +1,8 @@
 """XEP-0280 with slixmpp: a phone and a desk of ann's, and bob."""
 
-import pytest
-
 from tests.live.peers import Person
 
 ANN, BOB = "ann@home.example", "bob@home.example"
-
-
-@pytest.fixture
-def home(nodes):
-    node = nodes("home.example")
-    node.start()
-    node.add("ann", "bob")
-    return node
 
 
 def test_the_desk_sees_both_sides_of_what_the_phone_says(home, run):

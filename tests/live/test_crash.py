@@ -12,7 +12,6 @@ import signal
 import statistics
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -23,7 +22,6 @@ from tests.live.peers import Node, Person
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "200"))
 SEED = int(os.environ.get("CRASH_SEED", "6120"))
 LANES = 2  # nodes at once, each with a data folder of its own on which recovery builds on recovery
-KILLED_AT = str(Path(__file__).with_name("killed_at.py"))
 
 
 @pytest.mark.timeout(900)
@@ -75,7 +73,7 @@ async def dies_at_every_commit(home: Node, moment: str) -> int:
         shutil.rmtree(home.data)
         shutil.copytree(template, home.data)
         talk = Conversation(home)
-        home.within = (sys.executable, KILLED_AT, moment, str(number))
+        home.within = (sys.executable, "-m", "tests.live.killed_at", moment, str(number))
         whole = await begins(home) and await talk.goes_on()
         home.within = ()
         try:

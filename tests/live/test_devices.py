@@ -9,14 +9,6 @@ PAIRS = [("aioxmpp", "xmpp.js", "slixmpp"), ("xmpp.js", "slixmpp", "aioxmpp"), (
 MOST = 5  # messages in a page of the archive: a day has several
 
 
-@pytest.fixture
-def home(nodes):
-    node = nodes("home.example")
-    node.start()
-    node.add("ann", "bob")
-    return node
-
-
 def told(messages: list[dict]) -> list[tuple]:
     """Who did what, and with which message."""
     acts = []

@@ -18,11 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.live.device import Device, Refused
+from tests.live.household import starts
 from tests.live.peers import Node
 
 DOMAIN = "home.example"
-UP_AGAIN = 2  # seconds
-FAULTY = str(Path(__file__).with_name("faulty.py"))
 ROSTER = "jabber:iq:roster"
 YEAR = 365 * 86400
 
@@ -43,7 +42,7 @@ class Spoiler:
     def __init__(self, home: Node):
         self.path = home.folder / "spoilt"
         self.does()
-        home.within = (sys.executable, FAULTY, str(self.path))
+        home.within = (sys.executable, "-m", "tests.live.faulty", str(self.path))
 
     def does(self, **faults) -> None:
         """These faults from now on, and no others."""
@@ -156,7 +155,7 @@ def test_R3_a_damaged_archive_or_history_of_things_costs_nobody_his_account(home
             damage(home.data / name)
         if number:
             time.sleep(1)  # the name that a damaged file gets has the second in it
-        assert home.start() < UP_AGAIN
+        starts(home)
         for name in ("archive.db",) if damage is spoil_page else ("archive.db", "things.db"):  # this has one page yet
             assert len(list(home.data.glob(f"{name}.damaged-*"))) == number + 1, damage
             assert f"{name} is damaged" in home.said()
@@ -215,7 +214,7 @@ def test_R3_a_torn_log_costs_its_end_and_a_missing_index_nothing(home, run):
         shutil.copytree(saved, home.data)
         for name in ("accounts.db", "archive.db"):
             spoil(home.data / name)
-        assert home.start() < UP_AGAIN
+        starts(home)
         assert not list(home.data.glob("*.damaged-*"))
         return run(finds())
 
@@ -323,7 +322,7 @@ def test_R5_what_could_not_be_synced_is_neither_acked_nor_there_twice(home, run,
     assert home.said().count("archive.db: the disk reports an error") == 1
     assert "archive.db: writing works again" in home.said()
     home.within = ()
-    assert home.start() < UP_AGAIN
+    starts(home)
     run(afterwards())
     assert not list(home.data.glob("*.damaged-*"))
 
@@ -390,7 +389,7 @@ def test_R6_whatever_the_clock_says_history_has_an_order_and_nobody_is_thrown_ou
     run(story())
     clock.does(clock=in_1970)
     home.stop(signal.SIGKILL)
-    assert home.start() < UP_AGAIN
+    starts(home)
     run(afterwards())
 
 

@@ -5,64 +5,29 @@ import time
 
 import pytest
 from slixmpp.exceptions import IqError
-from slixmpp.xmlstream import ET
 
 from node.drivers.firmata import Driver, Options
 from node.drivers.firmata.options import ControlPlace, FieldPlace
 from node.hub import board
-from node.hub.thing import COMMAND_DEADLINE, DriverError
-from tests.live.peers import DEADLINE, Person
-from tests.live.simavr import Uno, standard_firmata
+from node.hub.thing import OPEN_DEADLINE, DriverError
+from tests.drivers.reports import Reports
+from tests.live.peers import DEADLINE, Person, ann_at, is_offline, shows
+from tests.live.simavr import Uno, standard_firmata, tells_light_in_moderation
 
 PORCH = "porch@home.example"
-MACHINE = f"{PORCH}/hw"
-CONTROL = "urn:nf:iot:ctr:1.0"
-HOME = '[access]\ncontrol = ["ann@home.example"]\napprove = ["@home.example"]\n[presence]\ninterval = 1\n'
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("uno")
 
 
 @pytest.fixture
-def uno(cache, tmp_path):
-    with Uno(cache, tmp_path / "ttyACM0", standard_firmata()) as uno:
+def uno(built, tmp_path):
+    with Uno(built, tmp_path / "ttyACM0", standard_firmata()) as uno:
         yield uno
 
 
 @pytest.fixture
-def home(nodes, uno):
+def home(home_with, uno):
     """`home(more)` is a node with the board on its porch; `more` is TOML below [thing.porch]."""
-
-    def home(more=""):
-        thing = f'[thing.porch]\nname = "Porch"\nboard = "arduino-firmata"\nport = "{uno.port}"\n'
-        node = nodes(more=HOME + thing + more)
-        node.start()
-        node.add("ann")
-        return node
-
-    return home
-
-
-class Readings:
-    """What the board has reported, and a way to wait for more."""
-
-    def __init__(self):
-        self.now = {}
-        self.all = []
-        self._news = asyncio.Event()
-
-    def __call__(self, readings):
-        self.now |= readings
-        self.all.append(readings)
-        self._news.set()
-
-    async def until(self, wanted):
-        async with asyncio.timeout(DEADLINE):
-            while not wanted(self.now):
-                self._news.clear()
-                await self._news.wait()
+    thing = f'[thing.porch]\nname = "Porch"\nboard = "arduino-firmata"\nport = "{uno.port}"\n'
+    return lambda more="": home_with(thing + more)
 
 
 async def connect(uno, **more):
@@ -70,34 +35,10 @@ async def connect(uno, **more):
     shipped = board.load("arduino-firmata").declared
     places = {name: FieldPlace(**place) for name, place in shipped.field_places.items()}
     outputs = {name: ControlPlace(**place) for name, place in shipped.control_places.items()}
-    options = Options(str(uno.port), fields=places, controls=outputs | more)
-    driver, readings = Driver(options, shipped.fields, shipped.controls), Readings()
+    options = Options(str(uno.port), hello=OPEN_DEADLINE - 1, fields=places, controls=outputs | more)
+    driver, readings = Driver(options, shipped.fields, shipped.controls), Reports(DEADLINE)
     await driver.open(readings)
     return driver, readings
-
-
-def is_online(stanza):
-    return stanza.name == "presence" and stanza["from"] == MACHINE and "light" in stanza["status"]
-
-
-def is_offline(stanza):
-    return stanza.name == "presence" and stanza["from"].bare == PORCH and stanza["type"] == "unavailable"
-
-
-async def ann_at(node):
-    ann = await Person("ann@home.example/phone", node).logs_in()
-    ann.send_presence_subscription(PORCH)
-    return ann
-
-
-async def sets_the_lamp(ann, on):
-    """By a machine's IQ; the seconds that the answer took."""
-    before = time.monotonic()
-    iq = ann.make_iq_set(ito=MACHINE)
-    command = ET.SubElement(iq.xml, f"{{{CONTROL}}}set")
-    ET.SubElement(command, f"{{{CONTROL}}}b", {"n": "lamp", "v": "true" if on else "false"})
-    await iq.send(timeout=DEADLINE)
-    return time.monotonic() - before
 
 
 # The driver and the firmware
@@ -154,16 +95,10 @@ def test_noise_in_the_light_is_not_told_and_change_at_most_five_times_a_second(u
     async def talk():
         driver, readings = await connect(uno)
         uno.light(2500)
-        await readings.until(lambda now: now.get("light") == "50.0" and "button" in now)
-        readings.all.clear()
-        for step in range(40):  # 2 s of 0.4 % up and down: less than the deadband
-            uno.light(2500 + 20 * (step % 2))
-            await asyncio.sleep(0.05)
-        assert readings.all == []
-        for step in range(40):  # 2 s of great change
-            uno.light(100 * step)
-            await asyncio.sleep(0.05)
-        assert 5 <= len(readings.all) <= 11
+        await readings.until(lambda now: now.get("light") == "50.0" and len(now) == 4)
+        driver.options.watchdog = 0.5
+        driver._watch()
+        await tells_light_in_moderation(uno, readings)
         await driver.close()
 
     run(talk())
@@ -177,7 +112,7 @@ def test_a_hundred_commands_in_a_row_are_all_confirmed(uno, run):
             await driver.write("lamp", "true" if number % 2 == 0 else "false")
         print(f"a command takes {(time.monotonic() - begun) * 10:.1f} ms")
         await driver.close()
-        assert len([event for event in uno.events if event.text == "pin 13 1" and event.stamp > begun]) == 50
+        assert uno.times("pin 13 1", after=begun) == 50
 
     run(talk())
 
@@ -201,16 +136,13 @@ def test_a_board_that_was_reset_is_opened_anew(uno, run):
 
 def test_firmware_that_hangs_is_noticed_by_its_silence(uno, run):
     async def talk():
-        driver, _ = await connect(uno)
+        driver, readings = await connect(uno)
         driver.options.watchdog, driver.options.timeout = 0.5, 1.5
         driver._watch()
-        gone = asyncio.ensure_future(driver.gone())
-        await asyncio.sleep(3)  # several questions and answers
-        assert not gone.done()
-        begun = time.monotonic()
+        known = await readings.until(lambda now: len(now) == 4)
+        await readings.number(3, *known)  # so many answers
         uno.hang()
-        assert await gone == f"the board on {uno.port} has not answered for 1.5 s"
-        assert time.monotonic() - begun < 4
+        assert await driver.gone() == f"the board on {uno.port} has not answered for 1.5 s"
         await driver.close()
         with pytest.raises(DriverError):
             await driver.write("lamp", "true")
@@ -225,10 +157,9 @@ def test_light_is_seen_and_the_lamp_is_on_before_it_is_said_to_be(home, uno, run
     node = home()
 
     async def talk():
-        ann = await ann_at(node)
-        await ann.hears(is_online)
+        ann = await ann_at(node, PORCH, "light")
         uno.light(4000)
-        await ann.hears(lambda s: is_online(s) and "80.0" in s["status"])
+        await ann.hears(shows(PORCH, "80.0"))
         uno.button(True)
         async with asyncio.timeout(DEADLINE):
             while "Button: pressed" not in await ann.says(PORCH, "status"):
@@ -238,11 +169,11 @@ def test_light_is_seen_and_the_lamp_is_on_before_it_is_said_to_be(home, uno, run
             answer = await ann.says(PORCH, f"lamp {'on' if on else 'off'}")
             said = time.monotonic()
             assert f"is {'on' if on else 'off'}" in answer
-            event = uno.wait(f"pin 13 {int(on)}", seconds=0.1, after=before)
+            event = uno.wait(f"pin 13 {int(on)}", after=before)
             assert before < event.stamp < said
         assert "from 0 to 255" in await ann.says(PORCH, "dimmer 300")
         assert "128" in await ann.says(PORCH, "dimmer 128")
-        uno.wait("pwm 9 128", seconds=0.1)
+        uno.wait("pwm 9 128")
         await ann.leaves()
 
     run(talk())
@@ -253,13 +184,11 @@ def test_a_board_that_is_lost_in_the_middle_of_a_command_is_told_and_comes_back(
     node = home()
 
     async def talk():
-        ann = await ann_at(node)
-        await ann.hears(is_online)
+        ann = await ann_at(node, PORCH, "light")
         uno.hang()  # so that the command is under way
-        begun = time.monotonic()
-        asked = asyncio.ensure_future(sets_the_lamp(ann, True))
+        asked = asyncio.ensure_future(ann.sets(PORCH, "lamp", "true"))
         if end == "kill":
-            await asyncio.sleep(0.5)
+            await ann.hears(shows(PORCH, show="dnd"))  # it carries out a command
             assert not asked.done()
             uno.kill()
         with pytest.raises(IqError) as caught:
@@ -267,17 +196,16 @@ def test_a_board_that_is_lost_in_the_middle_of_a_command_is_told_and_comes_back(
         assert (caught.value.condition, caught.value.etype) == ("recipient-unavailable", "wait")
         reason = "USB cable gone" if end == "kill" else "does not answer"
         assert reason in caught.value.text
-        assert time.monotonic() - begun < COMMAND_DEADLINE
-        gone = await ann.hears(is_offline, deadline=1)
-        assert reason in gone["status"]
+        await ann.hears(is_offline(PORCH, reason))
         assert "offline" in await ann.says(PORCH, "lamp on")
         if end == "kill":
             uno.start()
         else:
             uno.go()
-        await ann.hears(is_online)
-        assert await sets_the_lamp(ann, True) < 1
-        uno.wait("pin 13 1", seconds=0.1, after=begun)
+        await ann.hears(shows(PORCH, "light"))
+        begun = time.monotonic()
+        await ann.sets(PORCH, "lamp", "true")
+        uno.wait("pin 13 1", after=begun)
         await ann.leaves()
 
     run(talk())
@@ -287,10 +215,10 @@ def test_a_pin_that_cannot_do_it_is_told_in_words(home, uno, run):
     node = home('[[thing.porch.controls]]\nname = "fan"\ntype = "integer"\npin = 7\nmode = "pwm"\n')
 
     async def talk():
-        ann = await ann_at(node)
+        ann = await Person("ann@home.example/phone", node).logs_in()
+        ann.send_presence_subscription(PORCH)
         words = "fan: pin 7 cannot be pwm; it can be input, output, servo"
-        gone = await ann.hears(lambda s: is_offline(s) and words in s["status"])
-        assert gone
+        await ann.hears(is_offline(PORCH, words))
         assert words in await ann.says(PORCH, "lamp on")
         await ann.leaves()
 

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.peers import DEADLINE, Person, need
+from tests.live.peers import DEADLINE, ann_at, is_offline, need, shows
 
 PORCH = "porch@home.example"
 DOOR, LAMP, TAKEN = 17, 27, 3
 FALLING, RISING = 2, 1  # of gpio_v2_line_event
 PULL_UP, ACTIVE_LOW, OUTPUT = 1 << 8, 1 << 1, 1 << 3  # of gpio_v2_line_flag
 THINGS = """
-[access]
-control = ["ann@home.example"]
-approve = ["@home.example"]
-[presence]
-interval = 1
 [thing.porch]
 name = "Porch"
 board = "raspberry-pi"
@@ -106,77 +101,57 @@ def chip(tmp_path):
     chip.close()
 
 
-def home_with(nodes, chip, lamp=LAMP):
-    node = nodes(more=THINGS.format(chip=chip.device, lamp=lamp))
-    node.add("ann")
-    node.start(**chip.environment())
-    return node
+@pytest.fixture
+def home(home_with, chip):
+    return lambda lamp=LAMP: home_with(THINGS.format(chip=chip.device, lamp=lamp), **chip.environment())
 
 
-async def ann_at(home):
-    ann = await Person("ann@home.example/phone", home).logs_in()
-    ann.send_presence_subscription(PORCH)
-    return ann
-
-
-def shows(*words, show=None, type="available"):
-    def right(stanza):
-        if stanza.name != "presence" or stanza["from"] != f"{PORCH}/hw" or stanza.xml.get("type", "available") != type:
-            return False
-        return (stanza["show"] or None) == show and all(word in stanza["status"] for word in words)
-
-    return right
-
-
-def test_a_door_is_seen_to_open_and_a_lamp_is_switched(nodes, chip, run):
-    home = home_with(nodes, chip)
+def test_a_door_is_seen_to_open_and_a_lamp_is_switched(home, chip, run):
+    node = home()
     flags = chip.taken()
     assert flags[DOOR] & PULL_UP and not flags[DOOR] & ACTIVE_LOW
     assert flags[LAMP] & OUTPUT and flags[LAMP] & ACTIVE_LOW
     assert chip.voltage(LAMP) == 1  # off
 
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows("door closed", "lamp off"))
+        ann = await ann_at(node, PORCH, "door closed", "lamp off")
         chip.goes(DOOR, True)
-        await ann.hears(shows("⚠ the door is open", show="dnd"))
+        await ann.hears(shows(PORCH, "⚠ the door is open", show="dnd"))
         chip.goes(DOOR, False)
-        await ann.hears(shows("door closed"))
+        await ann.hears(shows(PORCH, "door closed"))
         answer = await ann.says(PORCH, "lamp on")
         assert chip.voltage(LAMP) == 0
         assert "is on" in answer, answer
         await ann.leaves()
 
     run(story())
-    assert home.stop() == 0
+    assert node.stop() == 0
     assert chip.voltage(LAMP) == 1  # off again
 
 
-def test_a_chip_that_is_unplugged_is_offline_and_comes_back(nodes, chip, run):
-    home = home_with(nodes, chip)
+def test_a_chip_that_is_unplugged_is_offline_and_comes_back(home, chip, run):
+    node = home()
     chip.taken()
 
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows("door closed"))
+        ann = await ann_at(node, PORCH, "door closed")
         chip.is_unplugged()
-        gone = await ann.hears(shows(type="unavailable"), deadline=5)
-        assert gone["status"] == f"{chip.device}: No such device"
+        await ann.hears(is_offline(PORCH, f"{chip.device}: No such device"), deadline=5)
         assert "offline" in await ann.says(PORCH, "lamp on")
         chip.sets(DOOR, True)
         chip.device.touch()
         await asyncio.to_thread(chip.taken)
-        await ann.hears(shows("⚠ the door is open", show="dnd"))
+        await ann.hears(shows(PORCH, "⚠ the door is open", show="dnd"))
         assert "is on" in await ann.says(PORCH, "lamp on")
         await ann.leaves()
 
     run(story())
 
 
-def test_a_pin_that_the_kernel_has_is_left_to_it(nodes, chip, run):
-    home = home_with(nodes, chip, lamp=TAKEN)
+def test_a_pin_that_the_kernel_has_is_left_to_it(home, chip, run):
+    node = home(lamp=TAKEN)
 
     async def story():
-        await home.says(f"porch: offline: pin {TAKEN} of {chip.device} is in use: spi0 CS0")
+        await node.says(f"porch: offline: pin {TAKEN} of {chip.device} is in use: spi0 CS0")
 
     run(story())

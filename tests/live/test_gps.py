@@ -4,17 +4,15 @@ import asyncio
 import os
 import signal
 import subprocess
-import time
 from functools import reduce
 from pathlib import Path
 
 import pytest
 
-from tests.live.peers import DEADLINE, Person, free_port, need
+from tests.live import peers
+from tests.live.peers import DEADLINE, free_port, is_offline, need, shows, socat
 
 BOAT = "boat@home.example"
-MACHINE = f"{BOAT}/hw"
-ACCESS = '[access]\ncontrol = ["ann@home.example"]\napprove = ["@home.example"]'
 STEPS = 40
 PAUSE = 0.05  # seconds between two sentences: a receiver's second goes by in 0.15
 
@@ -45,37 +43,23 @@ class Receiver:
     def __init__(self, folder: Path, fix: bool):
         for program, package in (("gpsfake", "gpsd-clients"), ("gpspipe", "gpsd-clients"), ("gpsd", "gpsd")):
             need(program, package)
-        need("socat", "socat")
         self.port = folder / "ttyGPS"
         log = folder / "walk.nmea"
         walk(log, fix)
         self._tcp = free_port()
         self._fake = subprocess.Popen(
             ["gpsfake", "-P", str(self._tcp), "-c", str(PAUSE), str(log)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
         )  # fmt: skip
-        self._running = [self._fake]
+        if not any("begins" in line for line in self._fake.stderr):  # gpsd listens then
+            pytest.fail("gpsfake has ended")
         self.plug()
 
     def plug(self) -> None:
-        end = time.monotonic() + DEADLINE
-        while time.monotonic() < end:  # until gpsd listens: gpspipe does not wait for it
-            self._pipe = subprocess.Popen(
-                ["gpspipe", "-r", f"127.0.0.1:{self._tcp}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-            first = self._pipe.stdout.readline()
-            if first:
-                break
-            self._pipe.wait(DEADLINE)
-            time.sleep(0.1)
-        else:
-            pytest.fail("gpsd does not speak")
-        self._socat = subprocess.Popen(["socat", "-u", "STDIN", f"PTY,link={self.port},rawer"], stdin=self._pipe.stdout)
+        self._pipe = subprocess.Popen(["gpspipe", "-r", f"127.0.0.1:{self._tcp}"], stdout=subprocess.PIPE)
+        self._socat = socat("-u", "STDIN", f"PTY,link={self.port},rawer", stdin=self._pipe.stdout)
         self._pipe.stdout.close()
-        self._running += [self._pipe, self._socat]
-        while not self.port.exists():
-            assert time.monotonic() < end
-            time.sleep(0.01)
 
     def unplug(self) -> None:
         for process in (self._socat, self._pipe):
@@ -90,9 +74,7 @@ class Receiver:
         self._pipe.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        for process in self._running[1:]:
-            process.kill()
-            process.wait(DEADLINE)
+        self.unplug()
         self._fake.terminate()  # it ends its gpsd
         try:
             self._fake.wait(DEADLINE)
@@ -109,35 +91,19 @@ def receiver(tmp_path, request):
 
 
 @pytest.fixture
-def home(nodes, receiver):
-    node = nodes(
-        more=f'{ACCESS}\n[thing.boat]\nname = "Boat"\nboard = "gps-receiver"\nport = "{receiver.port}"\nsilence = 2\n'
-    )
-    node.start()
-    node.add("ann")
-    return node
+def home(home_with, receiver):
+    return home_with(f'[thing.boat]\nname = "Boat"\nboard = "gps-receiver"\nport = "{receiver.port}"\nsilence = 2\n')
 
 
-def shows(*texts):
-    return lambda s: s.name == "presence" and s["from"] == MACHINE and all(text in s["status"] for text in texts)
-
-
-def is_gone(stanza):
-    return stanza["from"] == MACHINE and stanza["type"] == "unavailable"
-
-
-async def ann_at(home, *texts):
-    ann = await Person("ann@home.example/phone", home, plugins=("xep_0323",)).logs_in()
-    ann.send_presence_subscription(BOAT)
-    await ann.hears(shows(*(texts or ("fix GPS", "latitude 48.1", "longitude 11.516667 °"))))
-    return ann
+async def ann_at(home, *words):
+    return await peers.ann_at(home, BOAT, *words, plugins=("xep_0323",))
 
 
 async def readings(ann):
     """What a machine reads (XEP-0323)."""
     told = asyncio.Queue()
     ann.plugin["xep_0323"].request_data(
-        ann.boundjid.full, MACHINE, lambda **said: told.put_nowait(said), flags={"all": "true"}
+        ann.boundjid.full, f"{BOAT}/hw", lambda **said: told.put_nowait(said), flags={"all": "true"}
     )
     while (said := await asyncio.wait_for(told.get(), DEADLINE))["result"] != "fields":
         assert said["result"] == "accepted", said
@@ -146,7 +112,7 @@ async def readings(ann):
 
 def test_a_receiver_is_a_contact_that_says_where_it_is(home, receiver, run):
     async def talk():
-        ann = await ann_at(home)
+        ann = await ann_at(home, "fix GPS", "latitude 48.1", "longitude 11.516667 °")
         while "altitude" not in (fields := await readings(ann)):  # it is in the other one of the sentences
             pass
         assert (fields["altitude"]["value"], fields["altitude"]["unit"]) == ("545.4", "m")
@@ -171,11 +137,11 @@ def test_without_a_fix_no_position_is_told(home, receiver, run):
 
 def test_unplugged_it_is_offline_at_once_and_comes_back_by_itself(home, receiver, run):
     async def talk():
-        ann = await ann_at(home)
+        ann = await ann_at(home, "fix GPS", "latitude 48.1", "longitude 11.516667 °")
         receiver.unplug()
-        assert (await ann.hears(is_gone, deadline=5))["status"] == f"USB cable gone: {receiver.port}"
+        await ann.hears(is_offline(BOAT, f"USB cable gone: {receiver.port}"), deadline=5)
         receiver.plug()
-        await ann.hears(shows("fix"))
+        await ann.hears(shows(BOAT, "fix"))
         await ann.leaves()
 
     run(talk())
@@ -183,11 +149,11 @@ def test_unplugged_it_is_offline_at_once_and_comes_back_by_itself(home, receiver
 
 def test_a_receiver_that_falls_silent_is_offline_with_the_reason(home, receiver, run):
     async def talk():
-        ann = await ann_at(home)
+        ann = await ann_at(home, "fix GPS", "latitude 48.1", "longitude 11.516667 °")
         receiver.falls_silent()
-        assert "has been silent for 2 s" in (await ann.hears(is_gone))["status"]
+        await ann.hears(is_offline(BOAT, "has been silent for 2 s"))
         receiver.speaks()
-        await ann.hears(shows("fix"))
+        await ann.hears(shows(BOAT, "fix"))
         await ann.leaves()
 
     run(talk())

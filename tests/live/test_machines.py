@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import time
 
 import pytest
 from slixmpp.exceptions import IqError
@@ -12,35 +11,43 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from node.net.tty import RATE
 from tests.bench.home import SETTINGS, THING, Board
-from tests.live.peers import DEADLINE, Person
-from tests.live.simavr import Uno
-from tests.live.test_two_nodes import HOME, STOVE, is_online, stove, two
-
-__all__ = ["two"]  # a fixture
+from tests.live.neighbours import HOME, STOVE
+from tests.live.peers import DEADLINE, Person, is_offline, processor, shows
 
 MACHINE = f"{STOVE}/hw"
-SECONDS = 10  # of noise at the most that is read
+SECONDS = 8  # of noise, by what is read of it
 SHARE = 0.1  # of a core, for all of the node while a board spews; less than 0.01 was seen
-SD, CONTROL, EVENTS = (f"urn:nf:iot:{interface}:1.0" for interface in ("sd", "ctr", "events"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("uno")
+SD, EVENTS = "urn:nf:iot:sd:1.0", "urn:nf:iot:events:1.0"
 
 
 @pytest.fixture
-def uno(cache, tmp_path):
-    with Uno(cache, tmp_path / "ttyACM0") as uno:
-        yield uno
+def home(two, stove):
+    home, _ = two(stove)
+    return home
+
+
+class Mad(Board):
+    """A board that tells when it has spewed enough."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self._news = asyncio.Event()
+
+    def _spew(self):
+        super()._spew()
+        self._news.set()
+
+    async def has_spewed(self, bytes):
+        while self.spewed < bytes:
+            self._news.clear()
+            await self._news.wait()
 
 
 async def hub_at(home):
     """A program of ann's, which sees the board."""
     hub = await Person(f"ann@{HOME}/program", home).logs_in()
     hub.register_handler(Callback("data", MatchXPath(f"{{jabber:client}}message/{{{SD}}}resp"), hub._comes))
-    hub.send_presence_subscription(STOVE)
-    await hub.hears(is_online(MACHINE))
+    await hub.sees(STOVE)
     return hub
 
 
@@ -79,9 +86,7 @@ def values(payload, name, **flags):
     ]
 
 
-def test_events_come_from_the_other_node_and_end_when_the_machine_says_so(two_nodes, uno, run):
-    home, _ = two_nodes
-
+def test_events_come_from_the_other_node_and_end_when_the_machine_says_so(home, uno, run):
     async def talk():
         hub = await hub_at(home)
         accepted = await asks(hub, "set", "subscribe", EVENTS, ("f", {"n": "light", "by": "5"}), id="e1", req="true")
@@ -103,17 +108,14 @@ def test_events_come_from_the_other_node_and_end_when_the_machine_says_so(two_no
     run(talk())
 
 
-def test_what_it_sets_is_confirmed_by_the_board_and_read_back_now_and_as_history(two_nodes, uno, run):
-    home, _ = two_nodes
-
+def test_what_it_sets_is_confirmed_by_the_board_and_read_back_now_and_as_history(home, uno, run):
     async def talk():
         hub = await hub_at(home)
         begun = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
         for value in ("true", "false", "true"):
-            answer = await asks(hub, "set", "set", CONTROL, ("b", {"n": "lamp", "v": value}))
-            assert answer.tag == f"{{{CONTROL}}}resp"
+            await hub.sets(STOVE, "lamp", value)
             await asyncio.sleep(0.2)  # history knows tenths of a second
-        assert sum(event.text == "pin 13 1" for event in uno.events) == 2
+        assert uno.times("pin 13 1") == 2
         now = await asks(hub, "get", "req", SD, ("f", {"n": "lamp"}), id="r1", m="true")
         assert values(now, "lamp") == ["true"]
         since = begun.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -122,59 +124,49 @@ def test_what_it_sets_is_confirmed_by_the_board_and_read_back_now_and_as_history
         before = await asks(hub, "get", "req", SD, ("f", {"n": "lamp"}), id="r3", h="true", **{"to": since})
         assert "true" not in values(before, "lamp")
         with pytest.raises(IqError) as caught:
-            await asks(hub, "set", "set", CONTROL, ("b", {"n": "heater", "v": "true"}))
+            await hub.sets(STOVE, "heater", "true")
         assert caught.value.condition == "item-not-found"
         await hub.leaves()
 
     run(talk())
 
 
-def test_a_machine_without_a_grant_reads_and_sets_nothing(two_nodes, uno, run):
-    home, _ = two_nodes
-
+def test_a_machine_without_a_grant_reads_and_sets_nothing(home, uno, run):
     async def talk():
         bob = await Person(f"bob@{HOME}/program", home).logs_in()
         for question in (
             asks(bob, "get", "req", SD, id="r1", all="true"),
             asks(bob, "set", "subscribe", EVENTS, id="e1"),
-            asks(bob, "set", "set", CONTROL, ("b", {"n": "lamp", "v": "true"})),
+            bob.sets(STOVE, "lamp", "true"),
         ):
             with pytest.raises(IqError) as stranger:
                 await question
             assert stranger.value.condition == "service-unavailable"
-        bob.send_presence_subscription(STOVE)
-        await bob.hears(is_online(MACHINE))
+        await bob.sees(STOVE)
         assert values(await asks(bob, "get", "req", SD, id="r2", all="true"), "lamp") == ["false"]
         with pytest.raises(IqError) as caught:
-            await asks(bob, "set", "set", CONTROL, ("b", {"n": "lamp", "v": "true"}))
+            await bob.sets(STOVE, "lamp", "true")
         assert caught.value.condition == "forbidden"
-        assert not any(event.text == "pin 13 1" for event in uno.events)
+        assert not uno.times("pin 13 1")
         await bob.leaves()
 
     run(talk())
 
 
-@pytest.fixture
-def two_nodes(two, uno):
-    return two(stove(uno))
-
-
-def test_a_board_that_is_unplugged_in_the_middle_is_an_error_and_then_data_again(two_nodes, uno, run):
-    home, _ = two_nodes
-
+def test_a_board_that_is_unplugged_in_the_middle_is_an_error_and_then_data_again(home, uno, run):
     async def talk():
         hub = await hub_at(home)
         uno.hang()
-        command = asyncio.ensure_future(asks(hub, "set", "set", CONTROL, ("b", {"n": "lamp", "v": "true"})))
+        command = asyncio.ensure_future(hub.sets(STOVE, "lamp", "true"))
         uno.kill()
         with pytest.raises(IqError) as caught:
             await command
         assert (caught.value.condition, caught.value.etype) == ("recipient-unavailable", "wait")
-        await hub.hears(lambda s: s["from"] == MACHINE and s["type"] == "unavailable")
+        await hub.hears(is_offline(STOVE))
         failed = await asks(hub, "get", "req", SD, id="r1", all="true")
         assert failed.find(f".//{{{SD}}}err") is not None
         uno.start()
-        await hub.hears(lambda s: is_online(MACHINE)(s) and "light" in s["status"])
+        await hub.hears(shows(STOVE, "light"))
         assert values(await asks(hub, "get", "req", SD, id="r2", all="true"), "lamp") == ["false"]
         await hub.leaves()
 
@@ -183,28 +175,25 @@ def test_a_board_that_is_unplugged_in_the_middle_is_an_error_and_then_data_again
 
 def test_while_a_board_spews_noise_nobody_waits_for_more_than_a_second_of_it(nodes, run):
     async def talk():
-        mad, sane = Board("mad"), Board("sane")
+        mad, sane = Mad("mad"), Board("sane")
         things = "".join(THING.format(name=board.name, port=board.port) for board in (mad, sane))
         home = nodes(more=SETTINGS.format(host=HOME) + things)
         await asyncio.to_thread(home.start)
         await asyncio.to_thread(home.add, "ann")
         ann = await Person(f"ann@{HOME}/phone", home).logs_in()
-        ann.send_presence_subscription(f"sane@{HOME}")
-        await ann.hears(is_online(f"sane@{HOME}/hw"))
+        await ann.sees(f"sane@{HOME}")
         mad.spews()
         await home.says("lines that were not understood")
-        pings, begun, used = 0, mad.spewed, time.clock_gettime(~home.process.pid << 3 | 2)
-        since = time.monotonic()
-        while mad.spewed < begun + SECONDS * RATE:
+        begun, used = mad.spewed, processor(home.process.pid)
+        for second in range(SECONDS):
             before = mad.spewed
             await ann.plugin["xep_0199"].send_ping(HOME, timeout=DEADLINE)
-            sane.says(f"{pings}.0", pings)
-            await ann.hears(lambda s, text=f"{pings}.0 ": s.name == "presence" and s["status"].startswith(text))
+            sane.says(f"{second}.0", second)
+            await ann.hears(shows(f"sane@{HOME}", f"{second}.0 "))
             assert mad.spewed - before <= 2 * RATE
-            pings += 1
-            await asyncio.sleep(1)  # so that each reading may be told at once
-        share = (time.clock_gettime(~home.process.pid << 3 | 2) - used) / (time.monotonic() - since)
-        print(f"{share:.3f} of a core, {pings} pings")
+            await mad.has_spewed(before + RATE)  # the next second: so much is read in one
+        share = (processor(home.process.pid) - used) / ((mad.spewed - begun) / RATE)
+        print(f"{share:.3f} of a core")
         assert share < SHARE
         await ann.leaves()
         for board in (mad, sane):

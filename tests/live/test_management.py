@@ -11,14 +11,6 @@ from tests.live.peers import DEADLINE, Person
 SM = ("xep_0198",)
 
 
-@pytest.fixture
-def home(nodes):
-    node = nodes("home.example")
-    node.start()
-    node.add("ann", "bob")
-    return node
-
-
 async def arrives(address, node, **options):
     """Somebody with stream management, whose acks are asked for with each stanza."""
     person = Person(address, node, plugins=SM, **options)
@@ -45,7 +37,7 @@ async def returns(person):
 
 async def loses_the_line(person):
     ended = asyncio.ensure_future(person.wait_until("disconnected", DEADLINE))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it listens
     person.transport.abort()
     await ended
 
@@ -86,7 +78,7 @@ def test_what_a_client_wrote_while_its_line_was_dead_is_sent_again_and_comes_onc
         await ann.hears(lambda s: s["body"] == "zero")
         for number in range(20):
             bob.send_message("ann@home.example", f"message {number}", mtype="chat")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it writes
         await loses_the_line(bob)
         await returns(bob)
         await ann.hears(lambda s: s["body"] == "message 19")
@@ -114,7 +106,7 @@ def test_R10_a_conversation_goes_on_over_a_restart(home, run, number):
             each.came.clear()
         ended = [asyncio.ensure_future(each.wait_until("disconnected", DEADLINE)) for each in (ann, bob)]
         bob.send_message("ann@home.example", "two", mtype="chat")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it writes
         assert await asyncio.to_thread(home.stop, number) == 0
         await asyncio.gather(*ended)
         await asyncio.to_thread(home.start)
@@ -153,7 +145,7 @@ def test_kill_9_in_the_middle_of_a_flood_and_each_message_comes_once(home, run):
                 says()
                 await asyncio.sleep(chance.random() * 0.03)  # some are on disk by then, some are not
             ended = [asyncio.ensure_future(each.wait_until("disconnected", DEADLINE)) for each in (ann, bob)]
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # they listen
             await asyncio.to_thread(home.stop, signal.SIGKILL)
             await asyncio.gather(*ended)
             await asyncio.to_thread(home.start)

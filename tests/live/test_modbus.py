@@ -5,13 +5,12 @@ import struct
 
 import pytest
 
+from tests.live import peers
 from tests.live.modbus_devices import METER, PROBE, Devices
-from tests.live.peers import Person
+from tests.live.peers import shows
 
+POWER, GREENHOUSE = "meter@home.example", "greenhouse@home.example"
 THINGS = """
-[access]
-control = ["ann@home.example"]
-approve = ["@home.example"]
 [thing.meter]
 board = "sdm120"
 port = "{port}"
@@ -41,22 +40,13 @@ def line(tmp_path):
 
 
 @pytest.fixture
-def home(nodes, line):
-    node = nodes(more=THINGS.format(port=line.port, meter=METER, probe=PROBE))
-    node.start()
-    node.add("ann")
-    return node
-
-
-def shows(thing, text):
-    return lambda s: s.name == "presence" and s["from"].bare == f"{thing}@home.example" and text in s["status"]
+def home(home_with, line):
+    return home_with(THINGS.format(port=line.port, meter=METER, probe=PROBE))
 
 
 async def ann_at(home):
-    ann = await Person("ann@home.example/phone", home).logs_in()
-    for thing, text in (("meter", "1234.5 W"), ("greenhouse", "21.4 °C")):
-        ann.send_presence_subscription(f"{thing}@home.example")
-        await ann.hears(shows(thing, text))
+    ann = await peers.ann_at(home, POWER, "1234.5 W")
+    await ann.sees(GREENHOUSE, "21.4 °C")
     return ann
 
 
@@ -64,8 +54,8 @@ def test_two_devices_on_one_line_are_seen_and_their_changes_too(home, line, run)
     async def talk():
         ann = await ann_at(home)
         line.set(PROBE, 1, 0xFFFF)
-        await ann.hears(shows("greenhouse", "-0.1 °C"))
-        assert await ann.says("meter@home.example", "voltage") == "Voltage: 230.2 V"
+        await ann.hears(shows(GREENHOUSE, "-0.1 °C"))
+        assert await ann.says(POWER, "voltage") == "Voltage: 230.2 V"
         await ann.leaves()
 
     run(talk())
@@ -74,9 +64,9 @@ def test_two_devices_on_one_line_are_seen_and_their_changes_too(home, line, run)
 def test_a_register_is_set_and_confirmed(home, line, run):
     async def talk():
         ann = await ann_at(home)
-        assert "is -1.5 °C (took" in await ann.says("greenhouse@home.example", "set temperature offset -1.5")
-        assert "-1.5" in await ann.says("greenhouse@home.example", "temperature_offset")
-        assert "a number from -10 to 10" in await ann.says("greenhouse@home.example", "set temperature offset 11")
+        assert "is -1.5 °C (took" in await ann.says(GREENHOUSE, "set temperature offset -1.5")
+        assert "-1.5" in await ann.says(GREENHOUSE, "temperature_offset")
+        assert "a number from -10 to 10" in await ann.says(GREENHOUSE, "set temperature offset 11")
         await ann.leaves()
 
     run(talk())
@@ -91,10 +81,10 @@ def test_the_adapter_is_pulled_and_put_back(home, line, run):
             presence = await ann.hears(lambda s: s.name == "presence" and s["type"] == "unavailable")
             gone.discard(presence["from"].local)
             assert presence["status"], "it says why"
-        assert "is offline since" in await ann.says("greenhouse@home.example", "set temperature offset 1")
+        assert "is offline since" in await ann.says(GREENHOUSE, "set temperature offset 1")
         await asyncio.to_thread(line.start)
         put_float(line, 0x000C, 99)
-        await ann.hears(shows("meter", "99.0 W"))
+        await ann.hears(shows(POWER, "99.0 W"))
         await ann.leaves()
 
     run(talk())

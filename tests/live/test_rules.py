@@ -5,11 +5,9 @@ import signal
 
 import pytest
 
-from node.net import certificate
+from tests.live.neighbours import HOME, STOVE
 from tests.live.peers import DEADLINE, Person
-from tests.live.simavr import Uno
 from tests.live.test_printing_boards import Board as Printer
-from tests.live.test_two_nodes import CABIN, HOME, STOVE, peer
 
 ANN = f"ann@{HOME}"
 MACHINE = f"hub@{HOME}"
@@ -58,16 +56,10 @@ ONLY_READ = f'[access]\napprove = ["{MACHINE}"]\n'
 BRIGHT, DARK = 4000, 500  # millivolts at the sensor: 80 % and 10 %
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("uno")
-
-
 @pytest.fixture
-def uno(cache, tmp_path):
-    with Uno(cache, tmp_path / "ttyACM0") as uno:
-        uno.light(BRIGHT)
-        yield uno
+def uno(uno):
+    uno.light(BRIGHT)
+    return uno
 
 
 @pytest.fixture
@@ -78,23 +70,10 @@ def shed(tmp_path):
 
 
 @pytest.fixture
-def two(nodes, uno, shed):
+def two(two, uno, shed):
     """`two(access)` starts home, which has the rules and a lamp, and the cabin with its board and that [access]."""
-
-    def start(access=ALLOWED):
-        home = nodes(HOME, address="127.0.0.2", server=True)
-        cabin = nodes(CABIN, address="127.0.0.3", server=True)
-        for node in (home, cabin):
-            node.data.mkdir()
-            certificate.make(node.domain, node.data / "certificate.pem", node.data / "key.pem")
-        home.configure(peer(cabin) + RULES + SHED.format(port=shed.port))
-        cabin.configure(f'{peer(home)}{access}[thing.stove]\nboard = "arduino-uno"\nport = "{uno.port}"\n')
-        cabin.start()
-        home.start()
-        home.add("ann")
-        return home, cabin
-
-    return start
+    board = f'[thing.stove]\nboard = "arduino-uno"\nport = "{uno.port}"\n'
+    return lambda access=ALLOWED: two(access + board, RULES + SHED.format(port=shed.port))
 
 
 def said(text):
@@ -185,7 +164,7 @@ def test_without_a_grant_there_the_audit_here_says_forbidden_and_what_is_ours_is
         assert "failed" in await logs(home, "hub", STOVE, "rule: dusk", "may not control")
         await logs(home, "shed", STOVE, "rule: dusk", "lamp=true", "done")
         await logs(cabin, "stove", MACHINE, "refused")
-        assert not any(event.text == "pin 13 1" for event in uno.events)
+        assert not uno.times("pin 13 1")
         await ann.leaves()
 
     run(talk())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.peers import Person, need
+from tests.live.peers import ann_at, is_offline, need, shows
 
 CELLAR, SHED = "cellar@home.example", "shed@home.example"
 DEVICES = """\
@@ -30,17 +30,12 @@ A: brightness=0\\n
 A: max_brightness=255\\n
 A: trigger=none [mmc0] timer\\n
 """
-THINGS = """
-[access]
-control = ["ann@home.example"]
-approve = ["@home.example"]
-[presence]
-interval = 1
-
+CELLAR_TABLE = """
 [thing.cellar]
 board = "ds18b20"
 interval = 1
-
+"""
+SHED_TABLE = """
 [thing.shed]
 driver = "linux"
 interval = 1
@@ -51,6 +46,8 @@ hwmon = "1-0048/temp1"
 name = "outside"
 hwmon = "1-0049/temp1"
 deadband = 0
+"""
+LED_TABLE = """
 [[thing.shed.controls]]
 name = "led"
 type = "boolean"
@@ -64,13 +61,11 @@ LED = "devices/platform/leds/leds/ACT"
 
 
 @pytest.fixture
-def home(nodes, tmp_path):
+def home(home_with, tmp_path):
     devices = tmp_path / "devices"
     devices.write_text(DEVICES)
-    node = nodes(more=THINGS, within=(need("umockdev-run", "umockdev"), "--device", str(devices), "--"))
-    node.start()
-    node.add("ann")
-    return node
+    umockdev = (need("umockdev-run", "umockdev"), "--device", str(devices), "--")
+    return home_with(CELLAR_TABLE + SHED_TABLE + LED_TABLE, within=umockdev)
 
 
 @pytest.fixture
@@ -81,34 +76,14 @@ def sys(home) -> Path:
     return Path(environment["UMOCKDEV_DIR"]) / "sys"
 
 
-async def ann_at(home):
-    ann = await Person("ann@home.example/phone", home).logs_in()
-    for thing in (CELLAR, SHED):
-        ann.send_presence_subscription(thing)
-    return ann
-
-
-def shows(thing, *words, show=None, type="available"):
-    """A presence of that thing with these words in its status."""
-
-    def right(stanza):
-        if stanza.name != "presence" or stanza["from"] != f"{thing}/hw" or stanza.xml.get("type", "available") != type:
-            return False
-        return (stanza["show"] or None) == show and all(word in stanza["status"] for word in words)
-
-    return right
-
-
 def test_a_thermometer_is_seen_its_changes_and_that_it_is_gone(home, sys, run):
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows(CELLAR, "12.1 °C"))
+        ann = await ann_at(home, CELLAR, "12.1 °C")
         (sys / PROBE / "temperature").write_text("13500\n")
         await ann.hears(shows(CELLAR, "13.5 °C"))
         assert "13.5 °C" in await ann.says(CELLAR, "temperature?")
         (sys / PROBE_ON_BUS).rename(sys / "unplugged")
-        gone = await ann.hears(shows(CELLAR, type="unavailable"))
-        assert gone["status"] == "there is no 1-Wire sensor 28-*; there is none"
+        await ann.hears(is_offline(CELLAR, "there is no 1-Wire sensor 28-*; there is none"))
         assert "offline" in await ann.says(CELLAR, "status")
         (sys / PROBE / "temperature").write_text("11000\n")
         (sys / "unplugged").rename(sys / PROBE_ON_BUS)
@@ -120,11 +95,9 @@ def test_a_thermometer_is_seen_its_changes_and_that_it_is_gone(home, sys, run):
 
 def test_a_thermometer_without_power_is_not_believed(home, sys, run):
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows(CELLAR, "12.1 °C"))
+        ann = await ann_at(home, CELLAR, "12.1 °C")
         (sys / PROBE / "temperature").write_text("85000\n")
-        gone = await ann.hears(shows(CELLAR, type="unavailable"))
-        assert gone["status"].startswith("temperature says 85 °C, as one does that has no power")
+        await ann.hears(is_offline(CELLAR, "temperature says 85 °C, as one does that has no power"))
         assert not any("85.0" in stanza["status"] for stanza in ann.came if stanza.name == "presence")
         (sys / PROBE / "temperature").write_text("12500\n")
         await ann.hears(shows(CELLAR, "12.5 °C"))
@@ -135,8 +108,7 @@ def test_a_thermometer_without_power_is_not_believed(home, sys, run):
 
 def test_of_several_sensors_one_vanishes_and_the_others_go_on(home, sys, run):
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows(SHED, "inside 20.5 °C", "outside 4.1 °C"))
+        ann = await ann_at(home, SHED, "inside 20.5 °C", "outside 4.1 °C")
         chip = sys / "class/hwmon/hwmon0"
         chip.rename(sys / "unplugged")
         (sys / OUTSIDE / "temp1_input").write_text("-1250\n")
@@ -151,13 +123,11 @@ def test_of_several_sensors_one_vanishes_and_the_others_go_on(home, sys, run):
 
 def test_a_led_is_switched_and_seen_to_be_on(home, sys, run):
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows(SHED, "led off"))
+        ann = await ann_at(home, SHED, "led off")
         ann.send_message(SHED, "led on", mtype="chat")
-        await ann.hears(shows(SHED, "led on"))
+        await ann.hears(shows(SHED, "led on"), lambda stanza: stanza.name == "message" and "is on" in stanza["body"])
         assert (sys / LED / "brightness").read_text() == "255"
         assert (sys / LED / "trigger").read_text() == "none"
-        await ann.hears(lambda stanza: stanza.name == "message" and "is on" in stanza["body"])
         (sys / LED / "brightness").write_text("0\n")  # somebody else's doing
         await ann.hears(shows(SHED, "led off"))
         await ann.leaves()
@@ -165,24 +135,18 @@ def test_a_led_is_switched_and_seen_to_be_on(home, sys, run):
     run(story())
 
 
-def test_a_sensor_that_hangs_keeps_neither_people_nor_the_end_of_the_node_waiting(nodes, tmp_path, run):
+def test_a_sensor_that_hangs_keeps_neither_people_nor_the_end_of_the_node_waiting(home_with, tmp_path, run):
     """In a tree of files: umockdev lets a process open one file at a time."""
     root = tmp_path / "root"
     for number in (0, 1):
         (root / f"sys/class/hwmon/hwmon{number}").mkdir(parents=True)
         (root / f"sys/class/hwmon/hwmon{number}/name").write_text("lm75\n")
         (root / f"sys/class/hwmon/hwmon{number}/temp1_input").write_text("12062\n")
-    places = THINGS[THINGS.index("[thing.shed]") : THINGS.index("[[thing.shed.controls]]")]
-    places = (
-        places.replace("1-0048", "hwmon0").replace("1-0049", "hwmon1").replace("interval", f'root = "{root}"\ninterval')
-    )
-    home = nodes(more=THINGS[: THINGS.index("[thing.cellar]")] + places)
-    home.start()
-    home.add("ann")
+    shed = SHED_TABLE.replace("1-0048", "hwmon0").replace("1-0049", "hwmon1")
+    home = home_with(shed.replace("interval", f'root = "{root}"\ninterval'))
 
     async def story():
-        ann = await ann_at(home)
-        await ann.hears(shows(SHED, "outside 12.1 °C"))
+        ann = await ann_at(home, SHED, "outside 12.1 °C")
         os.mkfifo(root / "pipe")
         (root / "sys/class/hwmon/hwmon1/temp1_input").unlink()
         (root / "sys/class/hwmon/hwmon1/temp1_input").symlink_to(root / "pipe")

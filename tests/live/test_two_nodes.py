@@ -8,63 +8,11 @@ import socket
 import pytest
 from slixmpp.exceptions import IqError
 from slixmpp.plugins.xep_0004 import Form
-from slixmpp.xmlstream import ET
 
-from node.net import certificate
+from tests.live.neighbours import CABIN, HOME, STOVE, peer
 from tests.live.peers import DEADLINE, Person
-from tests.live.simavr import Uno
 
-HOME, CABIN = "home.example", "cabin.example"
-STOVE = f"stove@{CABIN}"
-CONTROL = "urn:nf:iot:ctr:1.0"
 PLUGINS = ("xep_0004", "xep_0050", "xep_0122", "xep_0191")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("uno")
-
-
-@pytest.fixture
-def uno(cache, tmp_path):
-    with Uno(cache, tmp_path / "ttyACM0") as uno:
-        yield uno
-
-
-@pytest.fixture
-def two(nodes):
-    """`two(more)` starts home and cabin; `more` is added to the cabin's configuration."""
-
-    def start(more=""):
-        home = nodes(HOME, address="127.0.0.2", server=True)
-        cabin = nodes(CABIN, address="127.0.0.3", server=True)
-        for node in (home, cabin):
-            node.data.mkdir()
-            certificate.make(node.domain, node.data / "certificate.pem", node.data / "key.pem")
-        home.configure(peer(cabin))
-        cabin.configure(peer(home) + more)
-        for node in (home, cabin):
-            node.start()
-        home.add("ann", "bob")
-        cabin.add("cleo")
-        return home, cabin
-
-    return start
-
-
-def peer(node, fingerprint=None):
-    """The table by which the other node knows this one."""
-    return (
-        f'[federation.peers."{node.domain}"]\nhost = "{node.address}"\nport = {node.server_port}\n'
-        f'fingerprint = "{fingerprint or certificate.fingerprint(node.data / "certificate.pem")}"\n'
-    )
-
-
-def stove(uno):
-    return (
-        f'[access]\ncontrol = ["ann@{HOME}"]\napprove = ["@{HOME}"]\n'
-        f'[thing.stove]\nboard = "arduino-uno"\nport = "{uno.port}"\n'
-    )
 
 
 def is_online(jid):
@@ -88,21 +36,16 @@ async def by_form(ann):
 
 
 async def by_machine_iq(ann):
-    iq = ann.make_iq_set(ito=f"{STOVE}/hw")
-    command = ET.SubElement(iq.xml, f"{{{CONTROL}}}set")
-    ET.SubElement(command, f"{{{CONTROL}}}b", {"n": "lamp", "v": "true"})
-    answer = await iq.send(timeout=DEADLINE)
-    assert answer["type"] == "result"
+    await ann.sets(STOVE, "lamp", "true")
 
 
 @pytest.mark.parametrize("command", [by_chat, by_form, by_machine_iq])
-def test_a_person_of_one_commands_a_board_of_the_other(two, uno, run, command):
-    home, _ = two(stove(uno))
+def test_a_person_of_one_commands_a_board_of_the_other(two, stove, uno, run, command):
+    home, _ = two(stove)
 
     async def talk():
         ann = await Person(f"ann@{HOME}/phone", home, plugins=PLUGINS).logs_in()
-        ann.send_presence_subscription(STOVE)
-        await ann.hears(is_online(f"{STOVE}/hw"))
+        await ann.sees(STOVE)
         await command(ann)
         await asyncio.to_thread(uno.wait, "pin 13 1")
         await ann.leaves()
@@ -110,8 +53,8 @@ def test_a_person_of_one_commands_a_board_of_the_other(two, uno, run, command):
     run(talk())
 
 
-def test_a_stranger_and_the_blocked_get_what_a_missing_account_gives(two, uno, run):
-    home, cabin = two(stove(uno))
+def test_a_stranger_and_the_blocked_get_what_a_missing_account_gives(two, stove, run):
+    home, cabin = two(stove)
 
     async def answers(person, address):
         """What comes of asking and of writing."""

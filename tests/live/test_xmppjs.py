@@ -10,14 +10,6 @@ ANN, BOB = "ann@home.example", "bob@home.example"
 DEVICE = str(uuid.uuid4())
 
 
-@pytest.fixture
-def home(nodes):
-    node = nodes("home.example")
-    node.start()
-    node.add("ann", "bob")
-    return node
-
-
 def test_the_second_login_takes_a_token_instead_of_the_password(home, run):
     async def story():
         async with People(home) as people:

@@ -16,6 +16,7 @@ from node.net.tls import end_point
 from node.ports import limits
 from node.ports.administration import requests
 from node.ports.client.binding import RESOURCES_LIMIT
+from tests.conftest import until
 from tests.ports.talker import OPEN, SASL, STARTTLS, STREAM, Talker, b64, in_session, in_tls, plain, trusting
 
 
@@ -61,8 +62,12 @@ def test_after_tls_the_mechanisms_are_offered_strongest_first(connect, run):
         await ann.starts_tls()
         features = await ann.opens()
         assert re.findall("<mechanism>([^<]*)</mechanism>", features.partition("</mechanisms>")[0]) == [
-            "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN",
-        ]  # fmt: skip
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-1-PLUS",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-1",
+            "PLAIN",
+        ]
         assert (
             "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-server-end-point'/>"
             in features
@@ -479,7 +484,7 @@ def test_at_shutdown_everybody_hears_it(connect, run, port):
 
 
 @pytest.mark.parametrize("rate", [20_000])
-def test_L13_who_sends_too_fast_waits_and_loses_nothing(connect, run, port, monkeypatch):
+def test_L13_who_sends_too_fast_waits_and_loses_nothing(connect, run, port, later, monkeypatch):
     monkeypatch.setattr(limits, "BURST", 1)
 
     async def talk():
@@ -489,10 +494,17 @@ def test_L13_who_sends_too_fast_waits_and_loses_nothing(connect, run, port, monk
             stanza = f"<iq type='get' id='p{sent}' to='hub.local'><ping xmlns='urn:xmpp:ping'/></iq>"
             ann.says(stanza)
             sent += len(stanza)
-        await ann.hears(f"id='p{sent - len(stanza)}'/>")
-        assert next(iter(port.connected))._throttle._allowance < 2000
+        (client,) = port.connected
+        await until(lambda: client._throttle._allowance < 0)
+        ann.says("<iq type='get' id='last' to='hub.local'><ping xmlns='urn:xmpp:ping'/></iq>")
+        hearing = asyncio.ensure_future(ann.hears("id='last'/>"))
+        for _ in range(500):  # turns: an answer takes fewer than a hundred
+            await asyncio.sleep(0)
+        assert not hearing.done()
+        later(1)
+        assert f"id='p{sent - len(stanza)}'/>" in await hearing
 
-    run(talk(), timeout=10)
+    run(talk())
 
 
 def test_L8_who_does_not_read_is_hung_up_on_and_the_others_are_served(connect, run, port, hub, monkeypatch):

@@ -1,6 +1,7 @@
 """XEP-0198 §4: what has been handled, and what is not acked."""
 
 import random
+from functools import partial
 
 import pytest
 
@@ -99,6 +100,10 @@ def test_whatever_settles_in_whatever_order_each_is_counted_once(seed):
     chance = random.Random(seed)
     handled, open_ones, waits = Handled(), [], []
     turn = safe = came = 0
+
+    def is_safe(turn):
+        return turn <= safe
+
     for _ in range(200):
         what = chance.random()
         if what < 0.6:
@@ -109,7 +114,7 @@ def test_whatever_settles_in_whatever_order_each_is_counted_once(seed):
                 waits.append(lambda: True)
             elif kind == "disk":
                 handled.owe(turn)
-                waits.append(lambda turn=turn: turn <= safe)  # noqa: B023  the one of the moment of asking
+                waits.append(partial(is_safe, turn))
             else:
                 owed = handled.owe(NEVER)
                 open_ones.append(owed)

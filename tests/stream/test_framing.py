@@ -59,16 +59,12 @@ def seen(events):
 
 def test_a_stream_is_cut_into_its_parts():
     events = Framing().feed(TALK)
-    assert [type(event) for event in events] == [
-        Opening, Stanza, Stanza, Stanza, Stanza, Element, Stanza, Closing,
-    ]  # fmt: skip
+    assert [type(event) for event in events] == [Opening, Stanza, Stanza, Stanza, Stanza, Element, Stanza, Closing]
     opening, message, *_ = events
     assert (opening.to, opening.version, opening.ns) == ("hub.local", "1.0", CLIENT)
     assert (message.to, message.type, message.id, message.lang) == ("romeo@hub.local/orchard", "chat", "a1", "en")
     assert message.body == "Wherefore & why?"
-    assert message.kinds == (
-        "jabber:client\x01body", "http://jabber.org/protocol/chatstates\x01active", "urn:x\x01y",
-    )  # fmt: skip
+    assert message.kinds == ("jabber:client\x01body", "http://jabber.org/protocol/chatstates\x01active", "urn:x\x01y")
     assert events[6].body == "prefixed"
 
 

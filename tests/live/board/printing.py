@@ -3,10 +3,10 @@
     python printing.py /tmp/ttyUSB0 pairs
 
 It prints a line ten times a second, and takes "LAMP 0" and "LAMP 1", which it confirms. What it does on its pins it
-tells on its standard output; on its standard input it takes "temp 21.40", "deaf", "silent", "garbage" and "sane".
+tells on its standard output, and of its garbage each 32 KiB that the port has taken; on its standard input it takes
+"temp 21.40", "deaf", "silent", "garbage" and "sane".
 """
 
-import contextlib
 import os
 import pty
 import random
@@ -15,6 +15,7 @@ import sys
 import termios
 import tty
 
+SPEWED = 32 * 1024  # bytes, of which a node reads no more in a second
 FORMATS = {
     "pairs": "temp={temp} lamp={lamp}",
     "csv": "12:00:00;{temp};{lamp}",
@@ -29,6 +30,7 @@ def main(link, format):
     os.symlink(os.ttyname(slave), link)  # like udev; whoever ends us takes the link away
     os.set_blocking(master, False)
     temp, lamp, mode, heard = "21.40", "0", "sane", b""
+    spewed = 0
     noise = random.Random(4)
     print("pins ready", flush=True)
     while True:
@@ -48,7 +50,10 @@ def main(link, format):
                     if mode != "deaf":
                         say(master, f"OK LAMP {lamp}\n".encode())
         if mode == "garbage":
-            say(master, noise.randbytes(4096))  # more than any port brings
+            spewed += say(master, noise.randbytes(4096))  # more than any port brings
+            if spewed >= SPEWED:
+                spewed -= SPEWED
+                print("spewed", flush=True)
         elif mode != "silent":
             word = "on" if lamp == "1" else "off"
             raw = temp.replace(".", "")
@@ -57,8 +62,10 @@ def main(link, format):
 
 
 def say(master, data):
-    with contextlib.suppress(BlockingIOError):  # nobody reads
-        os.write(master, data)
+    try:
+        return os.write(master, data)
+    except BlockingIOError:  # nobody reads
+        return 0
 
 
 main(*sys.argv[1:])

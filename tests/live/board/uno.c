@@ -10,13 +10,13 @@
  *   reset S          someone has opened it, or pressed its button
  *   pin 13 0|1 S     the lamp's pin has changed
  *   pwm 9 0..255 S   the dimmer's compare value has changed
- *   pace X S         simulated seconds per second of wall time, asked for by "pace"
+ *   clock X S        simulated seconds since its start, asked for by "clock"
  * Hears, a line each, and ends when its stdin does:
  *   adc 0 MILLIVOLT  the voltage at A0
  *   pin 2 0|1        the button: 0 pressed, 1 released
  *   hang | go        the processor stops, as if the firmware hung; and goes on
  *   restart          its reset button
- *   pace
+ *   clock
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -142,7 +142,7 @@ static void hold_pin2(void)
     avr_raise_irq(pin, pin2);
 }
 
-static void order(char *line, double started)
+static void order(char *line)
 {
     int value;
     if (sscanf(line, "adc 0 %d", &value) == 1)
@@ -155,13 +155,13 @@ static void order(char *line, double started)
         hung = 0;
     else if (!strcmp(line, "restart"))
         restart = 1;
-    else if (!strcmp(line, "pace"))
-        printf("pace %.4f %.6f\n", avr->cycle / (double)HERTZ / (wall() - started), wall());
+    else if (!strcmp(line, "clock"))
+        printf("clock %.4f %.6f\n", avr->cycle / (double)HERTZ, wall());
     else
         fprintf(stderr, "not understood: %s\n", line);
 }
 
-static void read_stdin(double started)
+static void read_stdin(void)
 {
     static char text[256];
     static size_t length;
@@ -175,7 +175,7 @@ static void read_stdin(double started)
     text[length] = 0;
     while ((end = strchr(text, '\n'))) {
         *end++ = 0;
-        order(text, started);
+        order(text);
         length -= end - text;
         memmove(text, end, length + 1);
     }
@@ -281,7 +281,7 @@ int main(int count, char **words)
         int listening = open_now && !hung && incoming.next == incoming.length;
         ppoll(watched, listening ? 2 : 1, &pause, NULL);
         if (watched[0].revents)
-            read_stdin(started);
+            read_stdin();
 
         watched[1].revents = 0;
         poll(watched + 1, 1, 0);

@@ -60,8 +60,10 @@ def test_the_example(modern, run, hub):
         ann = await modern()
         success = await is_in(ann, wants_resource(), mechanism="SCRAM-SHA-1")
         assert [each.tag.partition("}")[2] for each in success] == [
-            "additional-data", "authorization-identifier", "bound",
-        ]  # fmt: skip
+            "additional-data",
+            "authorization-identifier",
+            "bound",
+        ]
         jid = says_who(success)
         assert re.fullmatch("ann@hub.local/AwesomeXMPP/[A-Za-z0-9_-]{22}", jid)
         assert list(hub.sessions[ANN]) == [jid]

@@ -95,8 +95,11 @@ def test_the_examples(modern, run, hub):
         ann = await modern(sender="ann@hub.local")
         success = await ann.logs_in_by_password(wants_resource(), wants_token(ENDP), mechanism="SCRAM-SHA-1-PLUS")
         assert [each.tag for each in success] == [
-            f"{{{NS}}}additional-data", f"{{{NS}}}authorization-identifier", f"{{{BIND}}}bound", f"{{{FAST}}}token",
-        ]  # fmt: skip
+            f"{{{NS}}}additional-data",
+            f"{{{NS}}}authorization-identifier",
+            f"{{{BIND}}}bound",
+            f"{{{FAST}}}token",
+        ]
         token = token_of(success)
         assert abs(stamp.parse(token.get("expiry")) - time.time() - LIFETIME) < 5 and len(token.get("token")) == 43
         await ann.hears("</stream:features>")

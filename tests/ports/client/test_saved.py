@@ -241,6 +241,17 @@ def test_what_was_not_handled_at_the_end_is_not_counted(connect, run, hub, port,
     run(talk(), timeout=10)
 
 
+def test_the_end_does_not_wait_for_the_time_in_which_writes_gather(run, hub, port, monkeypatch):
+    for patience in ("node.hub.store.PATIENCE", "node.ports.client.management.LAST_WORDS"):
+        monkeypatch.setattr(patience, 3600)
+
+    async def end():
+        hub.store.things.write("DELETE FROM versions WHERE feature = ''")
+        await port.leave()
+
+    run(end())
+
+
 def test_what_is_said_while_the_node_ends_is_neither_done_nor_counted(connect, run, hub, port):
     async def talk():
         ann, id = await enabled(connect)

@@ -58,7 +58,7 @@ def desk(person, since=0.0, carbons=False, priority=0):
     desk.says(f"<presence><priority>{priority}</priority></presence>")
     if carbons:
         desk.says("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
-    desk.heard  # noqa: B018  forgotten
+    desk.forgets()
     return desk
 
 

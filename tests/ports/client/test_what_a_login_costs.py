@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import sys
+from functools import partial
 
 import pytest
 
@@ -63,9 +64,9 @@ def test_A9_A14_scram_does_the_same_for_nobody_and_for_a_wrong_password(hub, run
     for what, (user, password) in [*tries.items(), *tries.items()]:  # the second time nothing is new
         exchange = sasl.start(mechanism, hub.host, hub.accounts.keys, encrypted=True, end_point=END_POINT)
         first = f"n={user},r=abcdefgh"
-        begun, challenge = done(lambda: exchange.step(header + first.encode()))  # noqa: B023
+        begun, challenge = done(partial(exchange.step, header + first.encode()))
         final = proof(mechanism, first, challenge.decode(), header, password)
-        ended, condition = done(lambda: exchange.step(final))  # noqa: B023
+        ended, condition = done(partial(exchange.step, final))
         seen[what] = begun, ended, condition, len(challenge)
     assert seen["wrong"][2] == "not-authorized"
     assert seen["wrong"][1].count("compare_digest") == 3  # the channel, the nonce and the proof
