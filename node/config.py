@@ -226,27 +226,13 @@ def _thing(name: str, table: Table) -> Thing:
     for key, value in own.items():
         if not isinstance(value, str):
             raise table.wrong(key, "a text")
-    board = None
-    if own["board"]:
-        if own["driver"]:
-            raise table.mistake(f"{table.title} has a board, which names the driver: leave 'driver' out", "driver")
-        try:
-            board = boards.load(own["board"])
-        except boards.BoardError as error:
-            raise table.mistake(f"{table.title} board: {error}", "board") from error
+    board = _board(table, own["board"])
     driver = board.driver if board else own["driver"] or ("linux" if name == "hub" else "")
-    if not driver:
-        # 0.75: 'bord' and 'drivr' are found; 'baud' is not, it is an option
-        guessed = ((key, closest(key, ("board", "driver"), 0.75)) for key in table.values)
-        near, guess = next((each for each in guessed if each[1]), (None, ""))
-        raise table.mistake(f"{table.title} needs 'board' or 'driver'{guess}", near)
+    options_class = _driver_options(table, driver)
     shown = own["picture"] or (board.picture if board else "")
     if shown and shown not in picture.names():
         known = ", ".join(picture.names())
         raise table.mistake(f"{table.title}: there is no picture {shown!r}; there are {known}", "picture")
-    if driver not in _files("drivers"):
-        known = ", ".join(_files("drivers"))
-        raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
     try:
         declared = boards.declared(table.values)
     except ValueError as error:
@@ -255,24 +241,51 @@ def _thing(name: str, table: Table) -> Thing:
     if board:
         declared = board.declared.updated(declared)
         rest.values = board.options | rest.values  # the board knows its speed, the house its port
-    try:
-        options_class = _options_of(driver, "drivers")
-    except ImportError as error:
-        missing = f"{table.title}: the driver {driver!r} needs {_packages(driver)}"
-        raise table.mistake(missing, "driver") from error
-    for key, places in (("fields", declared.field_places), ("controls", declared.control_places)):
-        if places and key not in options_class.__annotations__:
-            name, place = next(iter(places.items()))
-            word = next(iter(place))
-            raise table.mistake(f"{table.title}: {word!r} of {name!r} means nothing to the driver {driver!r}", key)
-        if places:
-            rest.values |= {key: places}
+    rest.values |= _places(table, driver, options_class, declared)
     options = build(options_class, rest, also_known=[*own, "fields", "controls"])
     # What an Options cannot see by itself: whether what is declared and where it is found fit each other.
     misfit = options.misfit(declared.fields, declared.controls) if hasattr(options, "misfit") else ""
     if misfit:
         raise table.mistake(f"{table.title}: {misfit}")
     return Thing(name, driver, options, own["name"], board, declared, shown)
+
+
+def _board(table: Table, name: str) -> boards.Board | None:
+    if not name:
+        return None
+    if table.values.get("driver"):
+        raise table.mistake(f"{table.title} has a board, which names the driver: leave 'driver' out", "driver")
+    try:
+        return boards.load(name)
+    except boards.BoardError as error:
+        raise table.mistake(f"{table.title} board: {error}", "board") from error
+
+
+def _driver_options(table: Table, driver: str) -> type:
+    if not driver:
+        # 0.75: 'bord' and 'drivr' are found; 'baud' is not, it is an option
+        guessed = ((key, closest(key, ("board", "driver"), 0.75)) for key in table.values)
+        near, guess = next((each for each in guessed if each[1]), (None, ""))
+        raise table.mistake(f"{table.title} needs 'board' or 'driver'{guess}", near)
+    if driver not in _files("drivers"):
+        known = ", ".join(_files("drivers"))
+        raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
+    try:
+        return _options_of(driver, "drivers")
+    except ImportError as error:
+        missing = f"{table.title}: the driver {driver!r} needs {_packages(driver)}"
+        raise table.mistake(missing, "driver") from error
+
+
+def _places(table: Table, driver: str, options_class: type, declared: boards.Declared) -> dict[str, Any]:
+    """Where the driver finds what is declared, as two of its options."""
+    found = {"fields": declared.field_places, "controls": declared.control_places}
+    for key, places in found.items():
+        if places and key not in options_class.__annotations__:
+            name, place = next(iter(places.items()))
+            word = next(iter(place))
+            raise table.mistake(f"{table.title}: {word!r} of {name!r} means nothing to the driver {driver!r}", key)
+    return {key: places for key, places in found.items() if places}
 
 
 def _gateways(table: Table) -> dict[str, Any]:
