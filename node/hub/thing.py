@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from node.base.jid import Jid
-from node.hub import settings
+from node.hub import controls
 
 log = logging.getLogger("hobnode")
 
@@ -243,9 +243,9 @@ class Thing:
         control = self.controls.get(name)
         if control is None:
             raise ControlError(name, "item-not-found", "modify", f"There is no control {name[:80]!r}.")
-        value = settings.normal(control, text.strip() if control.type != "string" else text)
+        value = controls.normal(control, text.strip() if control.type != "string" else text)
         if value is None:
-            raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {settings.wanted(control)}")
+            raise ControlError(name, "bad-request", "modify", f"{control.label or name}: {controls.wanted(control)}")
         return value
 
     def report(self, readings: Mapping[str, str | None]) -> None:

@@ -14,7 +14,7 @@ from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.base.jid import JidError, parse
 from node.base.stanza import CLIENT, Stanza, new_id
-from node.hub import settings
+from node.hub import controls
 from node.hub.thing import ControlError
 from node.things import words
 from node.things.late import late
@@ -288,7 +288,7 @@ class Talk:
         except ControlError as error:
             wanted = error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
             return wanted if error.type == "modify" else f"{title} was not changed. {error.text}"
-        done = words.value(control, settings.normal(control, value.strip()) or value)
+        done = words.value(control, controls.normal(control, value.strip()) or value)
         return f"{title} is {done} (took {clock() - begun:.1f} s)."
 
     # Who

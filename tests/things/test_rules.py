@@ -10,7 +10,7 @@ from node.base.errors import StanzaError
 from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.config import load
-from node.hub.settings import TEXT_LIMIT
+from node.hub.controls import TEXT_LIMIT
 from node.hub.thing import Thing
 from node.things import rules as file
 from node.things.rules import Rule

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from paho.mqtt.matcher import MQTTMatcher
 from paho.mqtt.reasoncodes import ReasonCode
 
-from node.gateways.mqtt.line import Line
+from node.gateways.mqtt.connection import Connection
 from node.gateways.mqtt.outbox import Letter, Outbox
 from node.hub.thing import DriverError
 
@@ -38,7 +38,7 @@ class Client:
     def __init__(self, loop: asyncio.AbstractEventLoop, options: "Options", status: str, name: str):
         self._loop = loop
         self.turn(options, status, name)
-        self._line: Line | None = None  # while we are connected
+        self._connection: Connection | None = None  # while we are connected
         self._outbox = Outbox()
         self._flying: dict[int, Letter] = {}  # by id
         self._asked: dict[int, str] = {}  # filters, by the id of the question
@@ -58,7 +58,7 @@ class Client:
     @property
     def online(self) -> bool:
         """Whether we are connected."""
-        return self._line is not None
+        return self._connection is not None
 
     def turn(self, options: "Options", status: str, name: str) -> None:
         """Turns to a broker; before the start, or when we have left another."""
@@ -79,13 +79,13 @@ class Client:
         self._leaving = True
         try:
             async with asyncio.timeout(LEAVE_DEADLINE):
-                if self._line and not farewell and (self._flying or len(self._outbox)):
+                if self._connection and not farewell and (self._flying or len(self._outbox)):
                     self._empty = self._loop.create_future()
                     await self._empty
-                if self._line:
+                if self._connection:
                     await self.deliver(self.status, farewell, retain=True, timeout=LEAVE_DEADLINE)
-                    self._line.leave()
-                    await asyncio.wait([self._line.lost])
+                    self._connection.leave()
+                    await asyncio.wait([self._connection.lost])
         except (DriverError, TimeoutError):
             log.warning("mqtt: %s does not hear our goodbye", self._where)
         if self._keeper:
@@ -118,8 +118,8 @@ class Client:
             del self._numbered[self._numbers.pop(filter)]
             if _is_wild(filter):
                 del self._wild[filter]
-            if self._line:
-                self._line.unsubscribe(filter)
+            if self._connection:
+                self._connection.unsubscribe(filter)
 
     def publish(self, topic: str, payload: str | bytes, *, retain: bool = False, qos: int = 1) -> None:
         """Sends a message, now or when the broker can take it. Raises ValueError: no topic.
@@ -164,18 +164,18 @@ class Client:
         retry = FIRST_RETRY
         while True:
             begun = self._loop.time()
-            line = Line(self._loop, self._options, self._name, (self.status, OFFLINE))
+            connection = Connection(self._loop, self._options, self._name, (self.status, OFFLINE))
             try:
-                await line.open(self)
-                self._begin(line)
-                reason = await line.lost
+                await connection.open(self)
+                self._begin(connection)
+                reason = await connection.lost
             except OSError as error:
                 reason = str(error)
             except Exception as error:  # else nobody would look after the connection any more
                 log.exception("mqtt: the connection failed")
                 reason = f"{type(error).__name__}: {error}"
             finally:
-                line.close()
+                connection.close()
                 self._end()
             if self._loop.time() - begun >= STEADY:
                 retry = FIRST_RETRY
@@ -185,9 +185,9 @@ class Client:
             await asyncio.sleep(retry * random.uniform(0.8, 1.2))  # not with all others of a broker that came back
             retry = min(2 * retry, LAST_RETRY)
 
-    def _begin(self, line: Line) -> None:
+    def _begin(self, connection: Connection) -> None:
         """The broker has let us in."""
-        self._line, self._said = line, ""
+        self._connection, self._said = connection, ""
         log.info("mqtt: connected to %s as %s", self._where, self._name)
         for filter in self._filters:
             self._ask(filter)
@@ -196,9 +196,9 @@ class Client:
 
     def _end(self) -> None:
         """The connection is over. What is retained and was not confirmed waits for the next; all else has failed."""
-        if not self._line:
+        if not self._connection:
             return
-        self._line = None
+        self._connection = None
         self._asked.clear()
         self._told.clear()
         if self._watchdog:
@@ -221,7 +221,7 @@ class Client:
             except Exception:
                 log.exception("mqtt: a listener failed")
 
-    # What the line tells
+    # What the connection tells
 
     def heard(self, topic: str, payload: bytes, retained: bool, numbers: list[int]) -> None:
         """Somebody says something."""
@@ -261,7 +261,7 @@ class Client:
     # What we say
 
     def _ask(self, filter: str) -> None:
-        id = self._line.subscribe(filter, self._numbers[filter]) if self._line else None
+        id = self._connection.subscribe(filter, self._numbers[filter]) if self._connection else None
         if id is not None:
             self._asked[id] = filter
 
@@ -272,13 +272,13 @@ class Client:
 
     def _pump(self) -> None:
         """Sends as much as may be on its way at once."""
-        while self._line and len(self._outbox) and len(self._flying) < self._line.window:
+        while self._connection and len(self._outbox) and len(self._flying) < self._connection.window:
             letter = self._outbox.take()
-            if letter.size > self._line.largest:
+            if letter.size > self._connection.largest:
                 self._once(f"{self._where} takes no message as large as {letter.topic}")
                 fail(letter.told, "that is too large for the MQTT broker")
                 continue
-            id = self._line.publish(letter.topic, letter.payload, letter.qos, letter.retain)
+            id = self._connection.publish(letter.topic, letter.payload, letter.qos, letter.retain)
             if id is None:
                 self._outbox.put_back(letter)
                 return
@@ -292,8 +292,8 @@ class Client:
         """A broker may answer to pings and confirm nothing: what is on its way would fill the window for ever."""
         self._watchdog = None
         due = self._heard + CONFIRM_DEADLINE
-        if self._line and self._flying and due <= self._loop.time():
-            self._line.give_up(f"it has not confirmed anything for {CONFIRM_DEADLINE:g} s")
+        if self._connection and self._flying and due <= self._loop.time():
+            self._connection.give_up(f"it has not confirmed anything for {CONFIRM_DEADLINE:g} s")
         elif self._flying:
             self._watchdog = self._loop.call_at(due, self._look)
 

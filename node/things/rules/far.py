@@ -13,7 +13,7 @@ from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.jid import Jid
 from node.base.stanza import Stanza
-from node.hub.settings import TEXT_LIMIT
+from node.hub.controls import TEXT_LIMIT
 from node.hub.thing import RESOURCE
 from node.things.dialects import FAMILIES
 from node.things.presence import NICK

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from node.hub import settings
+from node.hub import controls
 from node.hub.thing import Control, ControlError, Thing
 from node.things.rules.rule import Rule, plain
 
@@ -15,8 +15,8 @@ def of_source(thing: Thing, rule: Rule) -> Iterator[str]:
             yield f"{thing.jid} has no field {rule.field!r}; {guess(rule.field, thing.fields)}"
     elif rule.equals is not None and field.type in ("boolean", "quantity", "integer"):
         like = Control(field.name, "boolean" if field.type == "boolean" else "quantity")
-        if settings.normal(like, plain(rule.equals)) is None:
-            yield f"{rule.condition!r} is never so: {field.name} of {thing.jid} is {settings.wanted(like)}"
+        if controls.normal(like, plain(rule.equals)) is None:
+            yield f"{rule.condition!r} is never so: {field.name} of {thing.jid} is {controls.wanted(like)}"
 
 
 def of_target(thing: Thing, values: dict[str, str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import asyncio
 import paho.mqtt.client as paho
 import pytest
 
-from node.gateways.mqtt import client, line
+from node.gateways.mqtt import client, connection
 from node.hub.thing import DriverError
 from tests.conftest import DEADLINE, until
 from tests.gateways.mqtt.broker import PUBLISH, packet
@@ -17,7 +17,7 @@ def test_it_says_that_it_is_there_and_leaves_its_last_will(connected, broker, ru
     assert broker.came[0] == ("hobnode/home/status", b"online", True, 1)
     assert connected.turns == [True]
     assert b"hobnode-home" in broker.connects[0]
-    assert b"\x27" + line.PACKET.to_bytes(4) in broker.connects[0], "the largest packet that we take"
+    assert b"\x27" + connection.PACKET.to_bytes(4) in broker.connects[0], "the largest packet that we take"
     assert b"\x00\x13hobnode/home/status\x00\x07offline" in broker.connects[0]
 
 
@@ -49,13 +49,13 @@ def test_a_broker_that_was_not_told_anything_for_long_has_its_time(connected, br
 
 
 def test_whatever_fails_it_is_tried_again(connected, broker, run, said, monkeypatch):
-    opened = line.Line.open
+    opened = connection.Connection.open
 
     async def fails(self, owner):
-        monkeypatch.setattr(line.Line, "open", opened)
+        monkeypatch.setattr(connection.Connection, "open", opened)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(line.Line, "open", fails)
+    monkeypatch.setattr(connection.Connection, "open", fails)
     broker.drop()
     run(broker.until(lambda: len(broker.connects) == 2))
     assert "RuntimeError: a bug" in said()
@@ -103,7 +103,7 @@ def test_what_we_say_ourselves_is_not_wanted_back(connected, broker, run):
 
 
 def test_a_broker_that_is_silent_is_asked_and_then_lost(unconnected, broker, run, monkeypatch):
-    monkeypatch.setattr(line, "TICK", 0.01)
+    monkeypatch.setattr(connection, "TICK", 0.01)
     ahead, clock = 0, paho.time_func
     monkeypatch.setattr(paho, "time_func", lambda: clock() + ahead)
     unconnected.start()
@@ -223,7 +223,7 @@ def test_a_refusal_is_told_in_words(unconnected, broker, run, said):
 
 
 def test_a_broker_that_says_nothing_has_a_deadline(unconnected, broker, run, said, monkeypatch):
-    monkeypatch.setattr(line, "OPEN_DEADLINE", 0.05)
+    monkeypatch.setattr(connection, "OPEN_DEADLINE", 0.05)
     monkeypatch.setattr(broker, "_packet", lambda *about: None)
     unconnected.start()
     run(until(lambda: "no answer within 0.05 s" in said()))
@@ -262,8 +262,8 @@ def test_no_more_is_on_its_way_than_a_broker_takes(connected, broker, run):
     broker.confirms = None
     for number in range(50):
         connected.publish(f"a/{number}", "1", retain=True)
-    run(broker.until(lambda: len(broker.came) >= line.INFLIGHT))
-    assert len(broker.came) == line.INFLIGHT
+    run(broker.until(lambda: len(broker.came) >= connection.INFLIGHT))
+    assert len(broker.came) == connection.INFLIGHT
     broker.confirms = 0
     broker.confirm()
     run(broker.until(lambda: len(broker.came) == 50))
@@ -278,14 +278,14 @@ def test_who_delivers_hears_when_it_is_confirmed_and_goes_first(connected, broke
 
     async def deliver():
         delivering = asyncio.ensure_future(connected.deliver("lamp/set", "ON", timeout=3))
-        await broker.until(lambda: len(broker.came) == line.INFLIGHT)
+        await broker.until(lambda: len(broker.came) == connection.INFLIGHT)
         assert not delivering.done()
         broker.confirms = 0
         broker.confirm()
         await delivering
 
     run(deliver())
-    assert broker.topics.index("lamp/set") == line.INFLIGHT
+    assert broker.topics.index("lamp/set") == connection.INFLIGHT
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_when_too_much_waits_the_oldest_gives_way(unconnected, broker, run, monk
 
 
 def test_a_packet_that_is_too_large_ends_the_connection(connected, broker, run, said):
-    size = line.PACKET + 1
+    size = connection.PACKET + 1
     broker.sends(packet(PUBLISH << 4, b"\0\1a\0" + bytes(size))[:1000])
     run(reaches(connected, False))
     run(reaches(connected, True))
@@ -340,7 +340,7 @@ def test_a_flood_leaves_time_for_others(connected, broker, run, later):
     heard = []
 
     def slow(topic, payload, retained):
-        later(line.SHARE / 4)
+        later(connection.SHARE / 4)
         heard.append(payload)
 
     connected.subscribe("a", slow)
@@ -354,7 +354,7 @@ def test_a_flood_leaves_time_for_others(connected, broker, run, later):
             await until(lambda before=before: len(heard) > before)
             for _ in range(20):  # turns in which all could be heard
                 await asyncio.sleep(0)
-            later(line.WINDOW)
+            later(connection.WINDOW)
             whiles += 1
         return whiles
 

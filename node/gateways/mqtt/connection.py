@@ -29,15 +29,15 @@ SHARE = 0.06  # seconds gets at the most: the rest is for people
 
 
 class Owner(Protocol):
-    """Whom a Line tells. `id` is what `publish` or `subscribe` gave, `reason` the broker's; `numbers` are those of the
-    subscriptions because of which a message came, if the broker says so."""
+    """Whom a Connection tells. `id` is what `publish` or `subscribe` gave, `reason` the broker's; `numbers` are those
+    of the subscriptions because of which a message came, if the broker says so."""
 
     def heard(self, topic: str, payload: bytes, retained: bool, numbers: list[int]) -> None: ...
     def confirmed(self, id: int, reason: ReasonCode) -> None: ...
     def granted(self, id: int, reason: ReasonCode) -> None: ...
 
 
-class Line:
+class Connection:
     """A connection as `name` (the client id), with a last will: topic and text. It is opened once.
 
     `lost` is done when it has ended: with the reason, in words.
