@@ -49,11 +49,11 @@ class Microbit:
         found = re.search(r"/dev/pts/\d+", said)
         if not found:
             pytest.fail(f"QEMU gives no port: {said}")
-        self.port.unlink(missing_ok=True)
         self.port.symlink_to(found[0])
 
     def kill(self) -> None:
-        """Kills it without a warning (kill -9). The link stays, and leads nowhere."""
+        """Kills it without a warning (kill -9). The port is gone, as in /dev: another may get its number."""
         self._process.kill()
         self._process.wait(5)
+        self.port.unlink(missing_ok=True)
         self._process.stdout.close()

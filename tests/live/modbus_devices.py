@@ -42,6 +42,8 @@ class Devices:
             if process.poll() is None:
                 process.kill()
                 process.wait(DEADLINE)
+        for end in (self.port, self.far):
+            end.unlink(missing_ok=True)  # another may get its number
 
     def __exit__(self, *error) -> None:
         self.pull()

@@ -162,9 +162,10 @@ class Uno:
                 self._process.kill()  # nothing, if it has ended
 
     def kill(self) -> None:
-        """Kills the simulator without a warning (kill -9). The link stays, and leads nowhere."""
+        """Kills the simulator without a warning (kill -9). The port is gone, as in /dev: another may get its number."""
         self._process.kill()
         self._process.wait(5)
+        self.port.unlink(missing_ok=True)
 
     def light(self, millivolts: int) -> None:
         """The voltage at A0, 0 to 5000."""
