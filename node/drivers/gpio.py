@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 
 if TYPE_CHECKING:
     import gpiod
@@ -104,7 +104,7 @@ class Driver:
         self._lines: gpiod.LineRequest | None = None
         self._resting: asyncio.TimerHandle | None = None
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Takes the pins, outputs at their initial values. Raises DriverError; `close` is due then, too."""
         self._report = report
         self._loop = asyncio.get_running_loop()

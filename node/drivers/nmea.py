@@ -5,7 +5,7 @@ Sentences GGA, RMC, GLL and VTG of any talker are read, by their raw texts: valu
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ import pynmea2
 
 from node.hub import patience
 from node.hub.formats import values
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines
 
@@ -77,12 +77,11 @@ class Driver:
         self.about: dict[str, str] = {}
         self._port = TtyLines(options.port, options.baud, options.silence, self._line)
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Opens the port, and waits for a sentence. Raises DriverError; `close` is due then, too."""
         options = self.options
         self._quality = False  # GGA tells the fix; RMC and GLL only where it is not sent
-        early: dict[str, str] = {}
-        self._report: Callable[[dict[str, str]], None] = early.update
+        self._report = report
         try:
             await self._port.open(options.timeout)
             if not await self._port.first(options.hello):
@@ -90,10 +89,6 @@ class Driver:
                 raise DriverError(f"no GPS receiver speaks on {options.port}: {what}")
         except TtyError as error:
             raise DriverError(str(error)) from error
-        # What came at once is told when our caller is ready for it.
-        self._report = report
-        if early:
-            asyncio.get_running_loop().call_soon(report, early)
 
     async def read(self) -> dict[str, str]:
         """Nothing: a receiver reports by itself."""

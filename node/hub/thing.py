@@ -101,6 +101,9 @@ class ControlError(Exception):
         self.text = text
 
 
+Report = Callable[[Mapping[str, str | None]], None]
+
+
 class Driver(Protocol):
     """One way to reach hardware. `fields` and `controls` are known once it is open."""
 
@@ -111,8 +114,8 @@ class Driver(Protocol):
     # Who hears when a far end that was not there is back may have a `back`: a coroutine that waits for it
     about: dict[str, str]  # name and version, of the board and its firmware
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
-        """Reaches the hardware. `report` takes readings from then on. Raises DriverError."""
+    async def open(self, report: Report) -> None:
+        """Reaches the hardware. `report` takes readings from now on. Raises DriverError."""
 
     async def read(self) -> Mapping[str, str | None]:
         """The readings now, None of a sensor that is lost. Raises DriverError. Called for drivers with an interval."""
@@ -150,6 +153,7 @@ class Thing:
     controls: dict[str, Control] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     _listeners: list[Callable[["Thing", set[str]], None]] = field(default_factory=list)
+    _early: dict[str, str | None] | None = None  # reported while it is being opened: nobody knows its fields yet
     _heard: float = 0.0  # on the clock, when it was opened or the last reading came
     _silence: asyncio.TimerHandle | None = None
     _keeper: asyncio.Task[None] | None = None
@@ -250,6 +254,9 @@ class Thing:
 
     def report(self, readings: Mapping[str, str | None]) -> None:
         """Takes new values; None is that of a sensor that is lost. Those of fields that nobody declared are dropped."""
+        if self._early is not None:
+            self._early.update(readings)
+            return
         stamp = self.now()
         changed: set[str] = set()
         known = lost = False
@@ -276,10 +283,12 @@ class Thing:
         retry = FIRST_RETRY
         while True:
             opened: float | None = None
+            self._early = {}
             try:
                 async with asyncio.timeout(OPEN_DEADLINE):
                     await self.driver.open(self.report)
                 self._describe()
+                early, self._early = self._early, None
                 opened = self._heard = self.clock()
                 gone = asyncio.ensure_future(self.driver.gone())
                 try:
@@ -290,6 +299,7 @@ class Thing:
                         self.readings = {}  # what it said before it was lost may be so no more, and it says it anew
                     if not gone.done():
                         self._turn(online=True, reason="", stale=False)
+                        self.report(early)
                     if self.driver.interval is not None:
                         reason = await self._attend(gone, self.driver.interval)
                     else:  # without a task and coroutines that wait for it: a KiB for each thing

@@ -73,13 +73,8 @@ async def at_the_port(driver) -> None:
 
 
 async def open_to(driver, readings: Readings, board: Printer, *lines: str | bytes) -> None:
-    """Opens the driver of a board that says these lines then; they are told when it is open, and not before."""
-
-    async def open():
-        await driver.open(readings)
-        assert readings.none
-
-    opening = asyncio.ensure_future(open())
+    """Opens the driver of a board that says these lines then."""
+    opening = asyncio.ensure_future(driver.open(readings))
     await at_the_port(driver)
     board.says(*lines)
     await opening

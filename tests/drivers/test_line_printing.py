@@ -102,11 +102,12 @@ def test_a_sensor_that_does_not_answer_leaves_the_others(run):
     run(talk())
 
 
-def test_what_came_while_it_was_opened_is_told_when_the_caller_is_ready(run):
+def test_what_comes_while_it_is_opened_is_told(run):
     async def talk():
         with Printer() as board:
             driver, readings = Driver(Options(board.port, format="pairs"), FIELDS), Readings()
             await open_to(driver, readings, board, "temp=1.0", "temp=2.0 door=0")
+            assert await readings.next() == {"temp": "1.0"}
             assert await readings.next() == {"temp": "2.0", "door": "false"}
             await driver.close()
 

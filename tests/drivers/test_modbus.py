@@ -317,7 +317,6 @@ def test_a_field_without_a_register_is_said(tmp_path):
 def test_it_is_read_at_once_and_told_as_text(run):
     async def talk():
         async with talking() as (line, driver, readings):
-            assert readings.empty(), "who has opened it is to see that first"
             told = await asyncio.wait_for(readings.get(), DEADLINE)
             assert told == {"temperature": "21.4", "power": "230.2", "relay": "true"}
             assert line.asked == [(1, 1, 0, 1), (1, 4, 1, 3)], "neighbours in one request"

@@ -154,6 +154,26 @@ def test_a_driver_with_an_interval_is_read(run):
     run(story())
 
 
+class Talkative(Lamp):
+    """Says what it measures while it is being opened, and only then what that is."""
+
+    async def open(self, report):
+        report({"pressure": "1013.2", "lamp": "true"})
+        report({"lamp": "false"})
+        await super().open(report)
+        self.fields += (Field("pressure"),)
+
+
+def test_what_is_reported_while_it_is_opened_is_told_when_its_fields_are_known(run):
+    async def story():
+        async with Story(Talkative()) as it:
+            await it.until(lambda: it.thing.online)
+            assert it.news.get_nowait() == (True, {"pressure", "lamp"})
+            assert it.thing.readings["lamp"].value == "false"
+
+    run(story())
+
+
 def test_a_thing_that_is_not_heard_of_is_stale_until_it_is(run):
     async def story():
         async with Story(Lamp(interval=0.01)) as it:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +9,7 @@ from node.drivers.exec.program import GRACE, OUTPUT, RATE, Program, run, start
 from node.hub import formats
 from node.hub.formats import Format, Place
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import COMMAND_DEADLINE, READ_DEADLINE, Control, DriverError, Field
+from node.hub.thing import COMMAND_DEADLINE, READ_DEADLINE, Control, DriverError, Field, Report
 from node.net.grumble import Grumble
 from node.net.lines import Lines
 
@@ -98,23 +97,18 @@ class Driver:
         self._fault = ""
         self._noise = Grumble("%s: skipped %d lines that were not understood; the last: %s")
 
-    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Runs the program, or starts the one that keeps running. Raises DriverError."""
         options = self.options
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        early: dict[str, str | None] = {}
-        self._report: Callable[[dict[str, str | None]], None] = early.update
+        self._report = report
         if not options.command:
             return
         if not options.interval:
             self._lines = Lines(OUTPUT)
             self._running = await start(options.command, self._says, RATE)
             self._running.ended.add_done_callback(self._ended)
-            # What came at once is told when our caller is ready for it.
-            self._report = report
-            if early:
-                self._loop.call_soon(report, early)
             return
         if self._fault and self._loop.time() - self._ran < options.interval:
             raise DriverError(self._fault)  # it is never run more often than it was said, also when it fails

@@ -24,7 +24,7 @@ from node.drivers.firmata.protocol import (
     Text,
     Version,
 )
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 from node.net.grumble import Grumble
 from node.net.tty import Tty, TtyError
 
@@ -53,7 +53,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._complaints = Grumble("%s: the board has complained %d times; the last: %s")
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Opens the port, learns what the board can do, and sets up its pins. Raises DriverError."""
         self._loop = asyncio.get_running_loop()
         self._lost = self._loop.create_future()
@@ -65,7 +65,7 @@ class Driver:
         self._wanted = PinState(0, 0, ANY)
         self._seen = self._wanted  # another state of the same pin
         self._values: dict[str, str] = {}  # of all fields that are known
-        self._report: Callable[[dict[str, str]], None] = self._values.update
+        self._report = report
         misfit = self.options.misfit(self.fields, self._declared)
         if misfit:
             raise DriverError(misfit)
@@ -79,9 +79,6 @@ class Driver:
             raise DriverError(str(error)) from error
         self.controls = self._pins.controls
         self._opened = True
-        self._report = report
-        # What came until now is told when our caller has seen which fields there are.
-        self._loop.call_soon(report, dict(self._values))
         self._wind(self.options.watchdog, self._watch)
 
     async def read(self) -> dict[str, str]:

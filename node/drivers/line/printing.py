@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 
 from node.drivers.line.options import Options, Sending
 from node.hub.formats.budget import Budget
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines
 
@@ -35,12 +34,11 @@ class Printing:
         self._confirming: tuple[re.Pattern[str], asyncio.Future[None]] | None = None
         self._asking: asyncio.TimerHandle | None = None
 
-    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Opens the port, and listens. Raises DriverError; `close` is due then, too."""
         options = self.options
         self._loop = asyncio.get_running_loop()
-        early: dict[str, str | None] = {}
-        self._report: Callable[[dict[str, str | None]], None] = early.update
+        self._report = report
         try:
             await self._port.open(options.timeout)
             self._ask()
@@ -49,10 +47,6 @@ class Printing:
                 raise DriverError(text)
         except TtyError as error:
             raise DriverError(str(error)) from error
-        # What came at once is told when our caller is ready for it.
-        self._report = report
-        if early:
-            self._loop.call_soon(report, early)
 
     async def read(self) -> dict[str, str]:
         """Nothing: a board reports by itself."""

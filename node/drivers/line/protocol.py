@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from node.drivers.line.hello import RESERVED, Hello, Number, reading, words
 from node.drivers.line.options import Options
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import Control, DriverError, Field, shared
+from node.hub.thing import Control, DriverError, Field, Report, shared
 from node.net.grumble import Grumble
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines
@@ -43,15 +42,14 @@ class Talking:
         self._pinging: asyncio.TimerHandle | None = None
         self._complaints = Grumble("%s: the board has complained %d times; the last: %s")
 
-    async def open(self, report: Callable[[dict[str, str | None]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Opens the port and waits for the hello. Raises DriverError; `close` is due then, too."""
         self._loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] | None = self._loop.create_future()
         self._hello = None
         self._known: dict[str, Field] = {}
         self._lapses = Lapses()
-        early: dict[str, str | None] = {}
-        self._report: Callable[[dict[str, str | None]], None] = early.update
+        self._report = report
         try:
             await self._port.open(self.options.timeout)
             await self._greet(self._greeted)
@@ -60,10 +58,6 @@ class Talking:
         except TtyError as error:
             raise DriverError(str(error)) from error
         self._pinging = self._loop.call_later(self.options.heartbeat / 2, self._ping)
-        # What came right after the hello is told when our caller has seen which fields there are now.
-        self._report = report
-        if early:
-            self._loop.call_soon(report, early)
 
     async def read(self) -> dict[str, str]:
         """Nothing: a board reports by itself."""

@@ -8,7 +8,7 @@ is one of the machine's own. Hardware is read in threads (bus.py), and loaded he
 import asyncio
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from node.base.path import Path
 from node.drivers.linux.machine import Machine
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 
 if TYPE_CHECKING:
     from node.drivers.linux.bus import Bus
@@ -131,7 +131,7 @@ class Driver:
 
         return self._buses.setdefault(sensor.bus, Bus(sensor.bus))
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Finds out what can be read, and reads it. Raises DriverError when it is nothing."""
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._faults: dict[str, str] = {}

@@ -6,14 +6,13 @@ The board's own program is interrupted when we come, and stays so.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import CodeType
 
 from node.drivers.micropython.repl import Astray, Fault, Repl, ReplError, Restarted
 from node.hub.formats import values
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import Tty, TtyError
 
 log = logging.getLogger("hobnode")
@@ -119,7 +118,7 @@ class Driver:
         self._repl = Repl(self._tty.write)
         self._lost: asyncio.Future[str] | None = None
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Opens the port, interrupts the board and runs the setup. Raises DriverError; `close` is due then, too."""
         self._lost = asyncio.get_running_loop().create_future()
         self._repl = Repl(self._tty.write)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from pymodbus.pdu.register_message import (
 
 from node.drivers.modbus.bus import Bus, BusError, Refusal, join
 from node.drivers.modbus.registers import BITS, Register, Span, spans
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 
 log = logging.getLogger("hobnode")
 
@@ -82,7 +82,7 @@ class Driver:
         self._bus: Bus | None = None
         self._rest = 0.0
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Joins the line and reads once. Raises DriverError."""
         options = self.options
         if asyncio.get_running_loop().time() < self._rest:
@@ -93,8 +93,7 @@ class Driver:
             self._bus = await join(options.port, options.baud, options.parity, options.stopbits, 4 * options.timeout)
         except BusError as error:
             raise DriverError(str(error)) from error
-        readings = await self.read()
-        asyncio.get_running_loop().call_soon(report, readings)  # when our caller has seen that we are open
+        report(await self.read())
 
     async def read(self) -> dict[str, str]:
         """The fields that can be read now. Raises DriverError when there is none."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from node.gateways.mqtt.incoming.far import ONLINE, SILENT, Far, Order, Presence, Source
 from node.gateways.mqtt.incoming.signs import Signs
 from node.gateways.mqtt.incoming.templates import Message, TemplateError
-from node.hub.thing import Control, DriverError, Field
+from node.hub.thing import Control, DriverError, Field, Report
 from node.net.grumble import Grumble
 
 HEAR = 3.0  # seconds until a broker has said what it keeps; one on a Pi with 500 devices needs one
@@ -110,7 +110,7 @@ class Driver:
 
     # What a Thing asks for
 
-    async def open(self, report: Callable[[dict[str, str]], None]) -> None:
+    async def open(self, report: Report) -> None:
         """Waits a moment until it is known whether it is there. Raises DriverError."""
         try:
             async with asyncio.timeout(HEAR):
@@ -120,11 +120,9 @@ class Driver:
             pass
         if why := self._missing():
             raise DriverError(why)
-        loop = asyncio.get_running_loop()
-        self._lost = loop.create_future()
+        self._lost = asyncio.get_running_loop().create_future()
         self._report = report
-        if self._values:  # when our caller is ready for it
-            loop.call_soon(self._tell, dict(self._values))
+        self._tell(self._values)
 
     async def read(self) -> dict[str, str | None]:
         """Nothing: it reports by itself."""
