@@ -10,7 +10,7 @@ import pytest
 from node import config
 from node.config import Config, ConfigError, Listen, Peer, load
 from node.hub.board import Declared
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 
 @pytest.fixture

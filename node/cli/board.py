@@ -7,7 +7,7 @@ import sys
 from node.cli.table import print_table
 from node.cli.trouble import Trouble
 from node.hub import board
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 from node.net import usb
 
 

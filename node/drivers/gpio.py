@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from node.hub.thing import Control, DriverError, Field, Report
+from node.hub.driver import Control, DriverError, Field, Report
 
 if TYPE_CHECKING:
     import gpiod

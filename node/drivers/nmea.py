@@ -12,8 +12,8 @@ from decimal import Decimal
 import pynmea2
 
 from node.hub import patience
+from node.hub.driver import Control, DriverError, Field, Report
 from node.hub.formats import values
-from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines
 

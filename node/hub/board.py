@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from node.base.path import Path
-from node.hub.thing import Control, Field, shared
+from node.hub.driver import Control, Field, shared
 
 FIELD_TYPES = ("quantity", "boolean", "integer", "string", "enum", "date", "dateTime", "time", "duration")
 CONTROL_TYPES = ("boolean", "integer", "quantity", "string", "enum", "color")

@@ -2,10 +2,8 @@
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from node.hub.thing import Control
+from node.hub.driver import Control
 
 TEXT_LIMIT = 1024  # characters of a string value
 
@@ -15,7 +13,7 @@ _COLOR = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?\Z")
 _BOOLEANS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
-def normal(control: "Control", text: str) -> str | None:
+def normal(control: Control, text: str) -> str | None:
     """The value in its normal form, None when the control cannot have it."""
     if control.type == "boolean":
         return _BOOLEANS.get(text)
@@ -35,7 +33,7 @@ def normal(control: "Control", text: str) -> str | None:
     return str(int(text)) if control.type == "integer" else text
 
 
-def wanted(control: "Control") -> str:
+def wanted(control: Control) -> str:
     """What the control can have, in words."""
     if control.type == "boolean":
         return "true or false."

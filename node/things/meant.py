@@ -2,7 +2,7 @@
 
 import re
 
-from node.hub.thing import Control
+from node.hub.driver import Control
 from node.things import words
 
 TITLE = 10  # words of a label; to hold all 250 words of a message against 64 controls takes a Pi a tenth of a second

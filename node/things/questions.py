@@ -2,7 +2,8 @@
 
 from node.base import form
 from node.base.element import Element
-from node.hub.thing import Control, Thing
+from node.hub.driver import Control
+from node.hub.thing import Thing
 from node.things import words
 
 DATATYPES = {"integer": "xs:long", "quantity": "xs:double", "boolean": "xs:boolean"}

@@ -18,8 +18,9 @@ from node.base.errors import StanzaError
 from node.base.form import FormError, boolean, check
 from node.base.jid import Jid
 from node.base.stanza import Stanza
+from node.hub.driver import Field
 from node.hub.store import StoreError
-from node.hub.thing import Field, Reading, Thing
+from node.hub.thing import Reading, Thing
 from node.things import words
 from node.things.dialects import Dialect, addressed, dialects
 from node.things.history.samples import SECOND

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping
 
-from node.hub.thing import Control, Field, Thing
+from node.hub.driver import Control, Field
+from node.hub.thing import Thing
 
 PARTS = 3  # a status line holds the two or three most important values,
 LENGTH = 60  # as much as a contact list shows

@@ -9,7 +9,7 @@ import pytest
 
 from node.drivers.line import Driver, Options
 from node.hub import board as boards
-from node.hub.thing import DriverError, Field
+from node.hub.driver import DriverError, Field
 from tests.boards.micropython import MicroPython
 from tests.drivers.reports import Reports
 from tests.test_floors import CLONE

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from node.drivers.exec import Driver, Options, Setting, program
+from node.hub.driver import Control, DriverError, Field
 from node.hub.formats import Place
-from node.hub.thing import Control, DriverError, Field
 from tests.drivers.printer import DEADLINE, Readings
 
 FIELDS = (Field("temp"), Field("door", "boolean"))

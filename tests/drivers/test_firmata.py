@@ -30,7 +30,7 @@ from node.drivers.firmata.protocol import (
     Version,
 )
 from node.hub import board as boards
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 from tests.conftest import until
 
 DEADLINE = 3  # seconds for anything here

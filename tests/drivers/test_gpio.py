@@ -13,7 +13,7 @@ from gpiod.line import Bias, Direction, Drive, Edge, Value
 from node.config import ConfigError, load
 from node.drivers import gpio
 from node.drivers.gpio import Driver
-from node.hub.thing import DriverError, Field
+from node.hub.driver import DriverError, Field
 from tests.conftest import DEADLINE
 from tests.drivers.pins import Pins
 from tests.drivers.reports import Reports

@@ -9,7 +9,7 @@ import pty
 import pytest
 
 from node.drivers.line import Driver, Options, protocol
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 from tests.conftest import until
 
 HELLO = (

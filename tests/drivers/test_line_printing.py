@@ -12,8 +12,8 @@ import pytest
 from node.config import load
 from node.drivers.line import Driver, Options
 from node.drivers.line.options import Sending
+from node.hub.driver import Control, DriverError, Field
 from node.hub.formats import Format, Place
-from node.hub.thing import Control, DriverError, Field
 from tests.drivers.printer import DEADLINE, LONG, Printer, Readings, at_the_port, open_to
 
 FIELDS = (Field("temp", unit="°C"), Field("door", "boolean"))

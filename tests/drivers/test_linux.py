@@ -6,7 +6,7 @@ import types
 import pytest
 
 from node.drivers.linux import Driver, Options
-from node.hub.thing import DriverError, Field
+from node.hub.driver import DriverError, Field
 
 ANY = {
     "proc/loadavg": "0.42 0.20 0.11 1/93 18008\n",

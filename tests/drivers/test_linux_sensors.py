@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from node.config import ConfigError
-from node.hub.thing import DriverError, Field
+from node.hub.driver import DriverError, Field
 from tests.drivers.linux import Tree, field, first, opened
 
 HWMON = {

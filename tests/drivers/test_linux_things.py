@@ -14,7 +14,8 @@ from node.base.jid import parse
 from node.config import ConfigError, load
 from node.drivers import linux
 from node.drivers.linux import bus
-from node.hub.thing import Control, DriverError, Field, Thing
+from node.hub.driver import Control, DriverError, Field
+from node.hub.thing import Thing
 from tests.conftest import until
 from tests.drivers.linux import Tree, control, field, first, gone, lets_go, opened
 from tests.test_floors import CLONE

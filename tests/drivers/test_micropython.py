@@ -10,7 +10,7 @@ import pytest
 from node import config
 from node.drivers import micropython
 from node.drivers.micropython import Driver, Expression, Options, Statement, repl
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 from tests.boards.micropython import MicroPython
 from tests.conftest import until
 from tests.drivers.micropython.board import Board, programs

@@ -25,7 +25,7 @@ from node.drivers.modbus import Driver, Options
 from node.drivers.modbus.bus import BusError
 from node.drivers.modbus.registers import Register, spans
 from node.hub import board
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 from node.net.tty import Tty
 from tests.conftest import until
 

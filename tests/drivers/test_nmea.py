@@ -8,7 +8,7 @@ from functools import reduce
 import pytest
 
 from node.drivers.nmea import Driver, Options, degrees
-from node.hub.thing import DriverError, Field
+from node.hub.driver import DriverError, Field
 from tests.drivers.printer import DEADLINE, LONG, Printer, Readings, at_the_port, open_to
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from node.hub import board
 from node.hub.board import BoardError
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 
 @pytest.fixture

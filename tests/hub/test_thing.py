@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from node.base.jid import parse
-from node.hub.thing import Control, ControlError, DriverError, Field, Thing, shared
+from node.hub.driver import Control, DriverError, Field, shared
+from node.hub.thing import ControlError, Thing
 
 ANN = parse("ann@hub.local/phone")
 
@@ -211,8 +212,8 @@ def test_what_is_described_anew_may_be_expected_to_report(run):
 
 
 def test_what_is_written_alike_is_there_once(monkeypatch):
-    monkeypatch.setattr("node.hub.thing.KINDS", 2)
-    monkeypatch.setattr("node.hub.thing._kinds", {})
+    monkeypatch.setattr("node.hub.driver.KINDS", 2)
+    monkeypatch.setattr("node.hub.driver._kinds", {})
 
     def ten(zeros):
         return Control("x", "quantity", minimum=Decimal(f"10{zeros}"))

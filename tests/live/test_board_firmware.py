@@ -7,7 +7,8 @@ import pytest
 
 from node.drivers.line import Driver, Options
 from node.hub import board
-from node.hub.thing import OPEN_DEADLINE, DriverError
+from node.hub.driver import DriverError
+from node.hub.thing import OPEN_DEADLINE
 from tests.drivers.reports import Reports
 from tests.live.peers import DEADLINE, processor
 from tests.live.simavr import tells_light_in_moderation

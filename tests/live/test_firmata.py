@@ -9,7 +9,8 @@ from slixmpp.exceptions import IqError
 from node.drivers.firmata import Driver, Options
 from node.drivers.firmata.options import ControlPlace, FieldPlace
 from node.hub import board
-from node.hub.thing import OPEN_DEADLINE, DriverError
+from node.hub.driver import DriverError
+from node.hub.thing import OPEN_DEADLINE
 from tests.drivers.reports import Reports
 from tests.live.peers import DEADLINE, Person, ann_at, is_offline, shows
 from tests.live.simavr import Uno, standard_firmata, tells_light_in_moderation

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from node.base.jid import parse
+from node.hub.driver import Field
 from node.hub.store import StoreError
-from node.hub.thing import Field, Reading, Thing
+from node.hub.thing import Reading, Thing
 from node.ports.administration import requests
 from node.ports.control import Refused
 

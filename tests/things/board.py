@@ -3,7 +3,7 @@
 import asyncio
 from decimal import Decimal
 
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 
 FIELDS = (
     Field("temperature", unit="°C", deadband=Decimal("0.3")),

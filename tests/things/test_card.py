@@ -9,7 +9,8 @@ import pytest
 
 from node.base.jid import parse
 from node.hub import board as boards
-from node.hub.thing import Control, Field, Thing
+from node.hub.driver import Control, Field
+from node.hub.thing import Thing
 from node.things import picture
 
 CARD = "<vCard xmlns='vcard-temp'/>"

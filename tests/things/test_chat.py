@@ -9,7 +9,7 @@ import pytest
 from node.base import stamp
 from node.base.element import escape
 from node.base.errors import StanzaError
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 from node.things.access import Options
 from tests.conftest import Heard, settle
 from tests.things.conftest import stanza_of, until

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from node.hub.thing import Control, Thing
+from node.hub.driver import Control
+from node.hub.thing import Thing
 from node.things.access import Grant
 from tests.things.conftest import arrived, until
 

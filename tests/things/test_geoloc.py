@@ -5,7 +5,8 @@ import re
 import pytest
 
 from node.base.element import read, write
-from node.hub.thing import Field, Reading
+from node.hub.driver import Field
+from node.hub.thing import Reading
 from node.things.geoloc import geoloc, uri
 from tests.things.test_chat import ask, said
 

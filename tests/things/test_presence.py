@@ -7,8 +7,9 @@ import pytest
 
 from node.base.jid import parse
 from node.base.stanza import CLIENT, Stanza
+from node.hub.driver import DriverError
 from node.hub.store import StoreError
-from node.hub.thing import DriverError, Thing
+from node.hub.thing import Thing
 from node.things.access import Options
 from node.things.picture import digest
 from node.things.presence import BURST, MOMENT

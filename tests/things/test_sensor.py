@@ -7,7 +7,8 @@ import pytest
 
 from node.base import stamp
 from node.base.jid import parse
-from node.hub.thing import Field, Thing
+from node.hub.driver import Field
+from node.hub.thing import Thing
 from tests.conftest import settle
 from tests.things.conftest import stanza_of, until
 

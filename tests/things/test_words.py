@@ -5,7 +5,8 @@ import time
 import pytest
 
 from node.base.jid import parse
-from node.hub.thing import Control, Field, Thing
+from node.hub.driver import Control, Field
+from node.hub.thing import Thing
 from node.things import words
 from tests.things.board import Board
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from node.drivers.exec.program import GRACE, OUTPUT, RATE, Program, run, start
 from node.hub import formats
+from node.hub.driver import Control, DriverError, Field, Report
 from node.hub.formats import Format, Place
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import COMMAND_DEADLINE, READ_DEADLINE, Control, DriverError, Field, Report
+from node.hub.thing import COMMAND_DEADLINE, READ_DEADLINE
 from node.net.grumble import Grumble
 from node.net.lines import Lines
 

@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from node.hub.driver import DriverError
 from node.hub.formats import values
-from node.hub.thing import DriverError
 from node.net.lines import Lines
 
 OUTPUT = 64 * 1024  # bytes: a page of JSON; what is more comes from a program that has gone mad

@@ -24,7 +24,7 @@ from node.drivers.firmata.protocol import (
     Text,
     Version,
 )
-from node.hub.thing import Control, DriverError, Field, Report
+from node.hub.driver import Control, DriverError, Field, Report
 from node.net.grumble import Grumble
 from node.net.tty import Tty, TtyError
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from node.hub import patience
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 CHANNELS = 15  # the highest analog channel: a message has 4 bits for it
 PINS = 127  # the highest pin: a message has 7 bits for it

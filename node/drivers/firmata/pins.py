@@ -18,7 +18,7 @@ from node.drivers.firmata.protocol import (
     AnalogMap,
     Capabilities,
 )
-from node.hub.thing import Control, DriverError, Field
+from node.hub.driver import Control, DriverError, Field
 
 ANGLE = 180  # degrees, what a servo takes
 _MODES = {"output": OUTPUT, "pwm": PWM, "servo": SERVO}

@@ -3,7 +3,7 @@
 from node.drivers.line.options import Options
 from node.drivers.line.printing import Printing
 from node.drivers.line.protocol import Talking
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 __all__ = ["Driver", "Options"]
 

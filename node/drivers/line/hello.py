@@ -3,8 +3,8 @@
 from typing import Any
 
 from node.hub import board
+from node.hub.driver import Control, Field, shared
 from node.hub.formats import values
-from node.hub.thing import Control, Field, shared
 
 PROTOCOL = "1"
 DECLARED = 64  # fields, and controls, of one board: more is noise that looks like declarations

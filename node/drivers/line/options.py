@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from node.hub import formats, patience
+from node.hub.driver import Control, Field
 from node.hub.formats import Format, Place
 from node.hub.formats.budget import compiled
-from node.hub.thing import Control, Field
 from node.net.lines import LINE
 
 

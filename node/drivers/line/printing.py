@@ -4,9 +4,9 @@ import asyncio
 import re
 
 from node.drivers.line.options import Options, Sending
+from node.hub.driver import Control, DriverError, Field, Report
 from node.hub.formats.budget import Budget
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines
 

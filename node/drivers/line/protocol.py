@@ -7,8 +7,8 @@ from typing import Any
 
 from node.drivers.line.hello import RESERVED, Hello, Number, reading, words
 from node.drivers.line.options import Options
+from node.hub.driver import Control, DriverError, Field, Report, shared
 from node.hub.formats.lapses import Lapses
-from node.hub.thing import Control, DriverError, Field, Report, shared
 from node.net.grumble import Grumble
 from node.net.tty import TtyError
 from node.net.ttylines import TtyLines

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from node.base.path import Path
 from node.drivers.linux.machine import Machine
-from node.hub.thing import Control, DriverError, Field, Report
+from node.hub.driver import Control, DriverError, Field, Report
 
 if TYPE_CHECKING:
     from node.drivers.linux.bus import Bus

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from node.drivers.linux.sysfs import Lost, Sensor
-from node.hub.thing import DriverError
+from node.hub.driver import DriverError
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from functools import partial
 from glob import glob
 
 from node.base.path import Path
-from node.hub.thing import Field
+from node.hub.driver import Field
 
 # What processors call their thermometers. One of another name may be the battery's: worse than none.
 ZONES = ("cpu", "soc", "pkg", "package", "bcm2835", "imx")  # in thermal zones: ARM boards, Intel, older Pis

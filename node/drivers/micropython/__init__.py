@@ -11,8 +11,8 @@ from decimal import Decimal
 from types import CodeType
 
 from node.drivers.micropython.repl import Astray, Fault, Repl, ReplError, Restarted
+from node.hub.driver import Control, DriverError, Field, Report
 from node.hub.formats import values
-from node.hub.thing import Control, DriverError, Field, Report
 from node.net.tty import Tty, TtyError
 
 log = logging.getLogger("hobnode")

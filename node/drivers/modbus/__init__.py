@@ -16,7 +16,7 @@ from pymodbus.pdu.register_message import (
 
 from node.drivers.modbus.bus import Bus, BusError, Refusal, join
 from node.drivers.modbus.registers import BITS, Register, Span, spans
-from node.hub.thing import Control, DriverError, Field, Report
+from node.hub.driver import Control, DriverError, Field, Report
 
 log = logging.getLogger("hobnode")
 

@@ -11,7 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from node.gateways.mqtt.connection import Connection
 from node.gateways.mqtt.outbox import Letter, Outbox
-from node.hub.thing import DriverError
+from node.hub.driver import DriverError
 
 if TYPE_CHECKING:
     from node.gateways.mqtt import Options

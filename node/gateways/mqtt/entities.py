@@ -13,7 +13,8 @@ from typing import Any
 from node import __version__
 from node.base import stamp
 from node.gateways.mqtt.names import level
-from node.hub.thing import Control, Field, Thing
+from node.hub.driver import Control, Field
+from node.hub.thing import Thing
 
 TEXT_LIMIT = 255  # characters of a state, at the most
 FAR = 10**18  # where a number has no limit of its own: Home Assistant's would be 1 to 100

@@ -11,10 +11,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
+from node.hub.driver import Field
 from node.hub.formats import values
 from node.hub.formats.budget import Budget, compiled
 from node.hub.formats.path import follow, path
-from node.hub.thing import Field
 
 WORDS = {"pairs": "key", "csv": "column", "regex": "pattern", "paths": "path"}  # which word of a Place is for which
 COLUMNS = 256  # a line has 1024 bytes

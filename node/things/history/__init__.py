@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from node.base.jid import Jid
 from node.base.stamp import is_plausible
+from node.hub.driver import Field
 from node.hub.store import StoreError
-from node.hub.thing import Field, Thing
+from node.hub.thing import Thing
 from node.things.history import answer
 from node.things.history.samples import SECOND, Point, Sample, Span, number, pack, points, together
 from node.things.history.shelf import DAY, HOUR, LONGEST, MINUTE, Options, Shelf

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 
 from node.hub import controls
-from node.hub.thing import Control, ControlError, Thing
+from node.hub.driver import Control
+from node.hub.thing import ControlError, Thing
 from node.things.rules.rule import Rule, plain
 
 

@@ -4,7 +4,8 @@ import re
 
 from node.base import form
 from node.base.element import Element
-from node.hub.thing import Field, Thing
+from node.hub.driver import Field
+from node.hub.thing import Thing
 from node.things import words
 from node.things.meant import OFF, ON, beginning, named
 from node.things.watches.wish import Wish

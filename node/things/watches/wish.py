@@ -3,7 +3,8 @@
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from node.hub.thing import Field, Thing
+from node.hub.driver import Field
+from node.hub.thing import Thing
 from node.things import words
 
 COMPARING = ("change", "any")  # a value is held against the one that was told last

@@ -6,7 +6,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from node.gateways.mqtt import client, connection
-from node.hub.thing import DriverError
+from node.hub.driver import DriverError
 from tests.conftest import DEADLINE, until
 from tests.gateways.mqtt.broker import PUBLISH, packet
 from tests.gateways.mqtt.conftest import reaches

@@ -8,7 +8,7 @@ import pytest
 from jinja2 import Template
 
 from node.gateways.mqtt import entities
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 from tests.gateways.mqtt.rules import check
 
 ID = "hobnode_hub_local_porch"

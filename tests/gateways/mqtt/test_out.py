@@ -8,7 +8,8 @@ from paho.mqtt.client import topic_matches_sub
 
 from node.base.jid import parse
 from node.gateways.mqtt import Options, out
-from node.hub.thing import Control, Field, Thing
+from node.hub.driver import Control, Field
+from node.hub.thing import Thing
 from tests.conftest import settle, until
 from tests.gateways.mqtt.rules import check
 from tests.things.board import Board

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from node.hub.driver import Field
 from node.hub.formats import Format, Place, check
-from node.hub.thing import Field
 
 TEMP, DOOR, NOTE = Field("temp"), Field("door", "boolean"), Field("note", "string")
 

@@ -20,7 +20,7 @@ from node.gateways.mqtt.incoming.config import TOPIC, Config
 from node.gateways.mqtt.incoming.entity import NAME, Entity, word
 from node.gateways.mqtt.incoming.far import Far, Order, Presence, Source, by_topic, shared
 from node.gateways.mqtt.incoming.platforms import PLATFORMS, entity
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 from node.net.grumble import Grumble
 
 log = logging.getLogger("hobnode")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from node.gateways.mqtt.incoming.far import ONLINE, SILENT, Far, Order, Presence, Source
 from node.gateways.mqtt.incoming.signs import Signs
 from node.gateways.mqtt.incoming.templates import Message, TemplateError
-from node.hub.thing import Control, DriverError, Field, Report
+from node.hub.driver import Control, DriverError, Field, Report
 from node.net.grumble import Grumble
 
 HEAR = 3.0  # seconds until a broker has said what it keeps; one on a Pi with 500 devices needs one

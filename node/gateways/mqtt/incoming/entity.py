@@ -11,7 +11,7 @@ from node.gateways.mqtt.incoming.far import Order, Source, same
 from node.gateways.mqtt.incoming.meanings import Meaning
 from node.gateways.mqtt.incoming.templates import Find
 from node.hub import board
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 NAME = 23  # characters of a name, as of those that boards say
 

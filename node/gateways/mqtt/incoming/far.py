@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 from node.gateways.mqtt.incoming.templates import Find, Message
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 
 ONLINE = ""  # what a sign means; any other text says why the thing is not there
 HERE = "{topic}"  # in such a text: the topic of the sign

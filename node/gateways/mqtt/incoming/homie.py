@@ -15,7 +15,7 @@ from node.gateways.mqtt.incoming.far import ONLINE, Far, Order, Presence, Sign, 
 from node.gateways.mqtt.incoming.meanings import KINDS, Meaning
 from node.gateways.mqtt.incoming.templates import Message, finder
 from node.hub import board
-from node.hub.thing import Control, Field
+from node.hub.driver import Control, Field
 from node.net.grumble import Grumble
 
 LABEL = 60  # characters, as of all others

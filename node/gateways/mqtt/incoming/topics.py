@@ -19,8 +19,8 @@ from node.gateways.mqtt.incoming import meanings
 from node.gateways.mqtt.incoming.far import HERE, ONLINE, Far, Order, Presence, Sign, Source, by_topic, same
 from node.gateways.mqtt.incoming.templates import Find, Message, TemplateError
 from node.hub import board
+from node.hub.driver import Control, Field
 from node.hub.formats.path import follow, path
-from node.hub.thing import Control, Field
 
 OWN = ("topic", "path", "on", "off", "payload", "state", "retain", "factor")  # words that say where, not what
 VALUE = "{value}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paho.mqtt.client import topic_matches_sub
 
-from node.hub.thing import DriverError
+from node.hub.driver import DriverError
 
 # What publishers were heard to say.
 RECORDED = Path(__file__).parent / "recorded"
