@@ -155,7 +155,8 @@ class Thing:
             log.exception("%s: the driver %s failed", self.jid.local, self.kind)
             text = f"{self.label}: the driver failed: {type(error).__name__}"
             raise ControlError(name, "internal-server-error", "wait", text) from error
-        if name in self.fields and self.readings.get(name) is before:  # what the hardware says itself is truer
+        # What the hardware says itself is truer; but what was read meanwhile may be older.
+        if name in self.fields and (self.driver.interval is not None or self.readings.get(name) is before):
             self.report({name: value})
 
     def complaint(self) -> str:
@@ -287,16 +288,19 @@ class Thing:
             self._turn(stale=True)
 
     async def _read(self) -> None:
-        before = self.fault
+        fault, before = self.fault, dict(self.readings)
         try:
             async with asyncio.timeout(READ_DEADLINE):
                 readings = await self.driver.read()
             self.fault = ""
-            self.report(readings)
+            # What a command has confirmed meanwhile is newer.
+            self.report(
+                {name: value for name, value in readings.items() if self.readings.get(name) is before.get(name)}
+            )
         except (DriverError, TimeoutError) as error:
             self.fault = str(error) or f"no answer within {READ_DEADLINE} s"
             log.warning("%s: not read: %s", self.jid.local, self.fault)
-        if self.fault != before:
+        if self.fault != fault:
             self._tell(set())
 
     async def _close(self) -> None:

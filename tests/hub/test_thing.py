@@ -1,5 +1,6 @@
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
@@ -457,6 +458,58 @@ def test_what_the_hardware_says_itself_is_truer_than_what_was_asked(run):
             it.driver.confirm.set()
             await command
             assert it.thing.readings["lamp"].value == "false"
+
+    run(story())
+
+
+class Slow(Lamp):
+    """Is read for as long as the test likes."""
+
+    def __init__(self):
+        super().__init__(interval=0.001)
+        self.answers = asyncio.Semaphore(0)
+
+    async def read(self):
+        read = await super().read()
+        await asyncio.wait_for(self.answers.acquire(), 5)
+        return read
+
+
+@asynccontextmanager
+async def being_read():
+    """A lamp that is off, in the middle of a read that will say so; `again()` lets it end, and the next begin."""
+    async with Story(Slow()) as it:
+
+        async def again():
+            it.driver.answers.release()
+            await it.driver.asked(1)
+            return it.thing.readings["lamp"].value
+
+        it.driver.readings = {"lamp": "false"}
+        it.driver.answers.release()
+        await it.driver.asked(2)
+        yield it, again
+
+
+def test_a_read_that_began_before_a_command_was_confirmed_is_older(run):
+    async def story():
+        async with being_read() as (it, again):
+            await it.thing.control({"lamp": "true"}, ANN)
+            assert await again() == "true"
+            assert await again() == "false", "this one began later"
+
+    run(story())
+
+
+def test_what_is_read_before_a_command_is_confirmed_does_not_stay(run):
+    async def story():
+        async with being_read() as (it, again):
+            it.driver.confirm.clear()
+            command = asyncio.create_task(it.thing.control({"lamp": "true"}, ANN))
+            assert await again() == "false"
+            it.driver.confirm.set()
+            await command
+            assert it.thing.readings["lamp"].value == "true"
 
     run(story())
 
