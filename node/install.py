@@ -91,25 +91,45 @@ def is_installed(wanted):
 
 
 def install(wanted):
-    """Make the environment and put this clone into it, with the extras `wanted`; a half-made one is made anew."""
+    """Put this clone into its environment, with the extras `wanted` and those that another configuration has wanted.
+
+    One that works is not taken apart: it goes on as it was where there is no way to the internet.
+    """
+    if works():
+        wanted = sorted({*wanted, *stamp_file().read_text().split()[1:]})
+    else:
+        make_environment()
+    say("fetching what hobnode needs (a few minutes on a small machine)")
+    pip = [python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # A copy, not a link to the clone: pip compiles it, and without .pyc files the node is 4 MiB larger.
+    clone = f"{CLONE}[{','.join(wanted)}]" if wanted else str(CLONE)
+    run([*pip, clone], "the packages could not be fetched: is there a way to the internet?")
+    stamp_file().write_text(" ".join([fingerprint(CLONE), *wanted]))
+
+
+def works():
+    """Whether there is a whole environment, and its Python is still there."""
+    if not stamp_file().exists():
+        return False
+    try:
+        done = subprocess.run([python(), "-c", "import pip"], capture_output=True, timeout=60, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def make_environment():
+    """Anew, with nothing in it."""
     if not can_make_environments():
         add_debian_package("python3-venv")
     say(f"making {ENVIRONMENT}")
     stamp_file().unlink(missing_ok=True)
     run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], "the environment could not be made")
-    say("fetching what hobnode needs (a few minutes on a small machine)")
-    pip = [
-        str(ENVIRONMENT / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]
-    # A copy, not a link to the clone: pip compiles it, and without .pyc files the node is 4 MiB larger.
-    clone = f"{CLONE}[{','.join(wanted)}]" if wanted else str(CLONE)
-    run([*pip, clone], "the packages could not be fetched: is there a way to the internet?")
-    stamp_file().write_text(" ".join([fingerprint(CLONE), *wanted]))
+
+
+def python():
+    """The environment's own."""
+    return str(ENVIRONMENT / "bin" / "python")
 
 
 def can_make_environments():

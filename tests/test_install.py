@@ -95,6 +95,36 @@ def test_a_changed_source_is_installed_again(done, tmp_path):
     assert len(done) == 3
 
 
+def test_an_environment_that_works_stays_and_keeps_what_another_configuration_has_wanted(done, extras, monkeypatch):
+    extras.write_text('[thing.a]\ndriver = "nmea"')
+    install.main([])
+    monkeypatch.setattr(install, "works", lambda: True)
+    extras.write_text("[gateway.mqtt]")
+    done.clear()
+    install.main([])
+    assert len(done) == 2 and done[0][-1].endswith("[mqtt,nmea]")
+
+
+def test_one_that_works_is_not_lost_where_there_is_no_way_to_the_internet(done, tmp_path, monkeypatch):
+    install.main([])
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o700)
+    assert install.works()
+    (tmp_path / "node" / "x.py").write_text("two!")
+
+    def fail(command, trouble, quiet=False):
+        assert "venv" not in command
+        raise install.Trouble(trouble)
+
+    monkeypatch.setattr(install, "run", fail)
+    assert install.main([]) == 2
+    assert install.works() and not install.is_installed([])
+    python.write_text("#!/bin/sh\nexit 1\n")
+    assert not install.works(), "its Python has no pip any more"
+
+
 def test_a_failed_installation_is_begun_anew(done, monkeypatch):
     whole = install.run
 

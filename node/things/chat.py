@@ -39,6 +39,7 @@ class Reply(NamedTuple):
 
 
 Said = str | Reply | Awaitable[str] | None  # what is answered, or what waits for the answer
+SWITCHED = ("on", "off", "toggle")  # what is said to a switch whose name is not
 
 
 def setup(hub, options):
@@ -224,7 +225,7 @@ class Talk:
         if not name:
             return self.alone(word)
         controls = self.thing.controls
-        control = named(controls, name) or named(controls, name.lower().removeprefix("the "))
+        control = self.switch(name)
         if control is None or named(controls, f"switch {name}"):  # that one is `switch 1 on`
             return None
         return self.command(control, word) if control.type == "boolean" else how(control)
@@ -240,16 +241,30 @@ class Talk:
         """A control's name and the value that follows it."""
         control, rest = beginning(self.thing.controls, text)
         if control is None:
+            name, _, word = text.rpartition(" ")
+            control, rest = self.switch(name) if word.casefold() in SWITCHED else None, [word]
+        if control is None:
             return None
         if rest[0] in ("to", "=") and rest[1:]:
             del rest[0]
         return self.command(control, " ".join(rest))
 
+    def switch(self, name):
+        """The control of that name; and where there is one switch only, the thing's own name means it, as does `it`."""
+        name = name.lower().removeprefix("the ")
+        control, label = named(self.thing.controls, name), self.thing.label.lower()
+        if control is not None or named(self.thing.fields, name) is not None:
+            return control
+        return self.only_switch() if name and name in ("it", label, *label.split()[-1:]) else None
+
+    def only_switch(self):
+        switches = [each for each in self.thing.controls.values() if each.type == "boolean"]
+        return switches[0] if len(switches) == 1 else None
+
     def alone(self, text):
         """`on`, to a thing that has one switch."""
-        switches = [each for each in self.thing.controls.values() if each.type == "boolean"]
-        word = text.casefold().rstrip("!.")
-        return self.command(switches[0], word) if len(switches) == 1 and word in ("on", "off", "toggle") else None
+        only, word = self.only_switch(), text.casefold().rstrip("!.")
+        return self.command(only, word) if only and word in SWITCHED else None
 
     def read_only(self, text):
         """`light on`, of a light sensor: which values can be set is not to be guessed from their names."""
@@ -282,12 +297,13 @@ class Talk:
 
     async def carry_out(self, control, value):
         thing, title, clock = self.thing, words.capital(words.title(control)), self.chat.hub.loop.time
-        begun = clock()
+        begun, there = clock(), thing.online
         try:
             await self.access.command(thing, {control.name: value}, self.asker, "chat")
         except ControlError as error:
             wanted = error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
-            return wanted if error.type == "modify" else f"{title} was not changed. {error.text}"
+            done = "confirmed" if there else "changed"  # what is not confirmed may have been done
+            return wanted if error.type == "modify" else f"{title} was not {done}. {error.text}"
         done = words.value(control, controls.normal(control, value.strip()) or value)
         return f"{title} is {done} (took {clock() - begun:.1f} s)."
 

@@ -4,8 +4,8 @@ Presence is broadcast, over federation too, so a chattering sensor must not beco
 `show` changes at once, the status line once an interval, with the last value (PR-5). A thing that has been
 quiet may change it some times at once first: a lamp is seen to be on, and a reading that rises in steps is not
 shown half-way up for a minute. When the node has been started nobody knows whether it was quiet, and all things
-begin at once: each tells its first state, and has to be quiet first. What people switch may change as often again at
-once, for who has just switched a lamp looks whether it is on.
+begin at once: each tells its first state, and has to be quiet first. What is switched may change as often again at
+once, however much the rest drifts: who has just switched a lamp looks whether it is on, and a door is open or not.
 """
 
 import logging
@@ -359,8 +359,12 @@ def steady(thing: Thing, said: Mapping[str, str]) -> dict[str, str]:
 
 
 def switched(thing: Thing, values: Mapping[str, str], said: Mapping[str, str]) -> bool:
-    """Whether one differs that can be set."""
-    return any(values.get(name) != said.get(name) for name in thing.controls)
+    """Whether one differs that can be set, or that is so or not, as a door is open: it does not drift."""
+    return any(
+        values.get(name) != said.get(name)
+        for name, field in thing.fields.items()
+        if field.type == "boolean" or name in thing.controls
+    )
 
 
 def within(deadband, before, value):

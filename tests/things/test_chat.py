@@ -225,7 +225,26 @@ def test_a_value_that_was_mistyped_is_no_warning_and_a_board_that_refuses_is(ann
 
 def test_a_board_that_refuses_is_quoted(ann, board):
     board.fault = "the relay is stuck"
-    assert ask(ann, "lamp on") == ["Lamp was not changed. Porch: the relay is stuck"]
+    assert ask(ann, "lamp on") == ["Lamp was not confirmed. Porch: the relay is stuck"]
+
+
+@pytest.mark.parametrize("said", ["porch on", "turn it on", "please turn on the porch", "turn the porch on"])
+def test_where_there_is_one_switch_the_name_of_the_thing_means_it(ann, porch, board, said):
+    assert ask(ann, said)[0].startswith("Lamp is on")
+    assert board.written == [("lamp", "true")]
+
+
+@pytest.mark.parametrize("said", ["fade on", "water off", "kitchen on", "porch open", "temperature on"])
+def test_what_is_another_name_is_not_obeyed(ann, board, said):
+    ask(ann, said)
+    assert board.written == []
+
+
+def test_of_two_switches_neither_is_the_thing_itself(ann, porch, board):
+    board.controls += (Control("siren", "boolean"),)
+    porch.described()
+    ask(ann, "porch on")
+    assert board.written == []
 
 
 def test_a_follower_without_a_grant_is_told_whom_to_ask(ben, board, caplog):

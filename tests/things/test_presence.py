@@ -7,7 +7,7 @@ import pytest
 
 from node.base.jid import parse
 from node.base.stanza import CLIENT, Stanza
-from node.hub.driver import DriverError
+from node.hub.driver import DriverError, Field
 from node.hub.store import StoreError
 from node.hub.thing import Thing
 from node.things.access import Options
@@ -232,6 +232,18 @@ def test_who_was_back_for_less_than_a_moment_was_not_seen(ann, porch, later):
     porch._turn(online=False, reason="unplugged")
     later(2 * MOMENT)
     assert seen(ann) == []
+
+
+def test_a_door_is_seen_to_open_while_something_else_drifts(ann, porch, board):
+    board.fields = (board.fields[0], Field("door", "boolean"))
+    porch.described()
+    porch.report({"door": "false"})
+    seen(ann)
+    for number in range(2 * BURST):
+        porch.report({"temperature": f"3{number}.0"})
+    seen(ann)
+    porch.report({"door": "true"})
+    assert [status for _, status in seen(ann)] == ["39.0 °C · door open"]
 
 
 def uses_up_the_burst(ann, porch):
