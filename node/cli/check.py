@@ -64,6 +64,7 @@ def findings(config: Config) -> Iterator[tuple[str, Finding]]:
         ("DNS", lambda config: asyncio.run(names(config))),
         ("people", lambda config: people(config, running)),
         ("access", lambda config: access(config, running)),
+        ("rules", lambda config: rules(config, running)),
         ("things", lambda config: things(config, running)),
     ):
         for finding in look(config):
@@ -218,16 +219,30 @@ def access(config: Config, running: bool) -> Iterator[Finding]:
     options = config.tables.get("access")
     if options is None:
         return
+    if here := _who_is_here(config, running):
+        for mistake in misnamed.mistakes(options, config.domain, *here):
+            yield NOTE, mistake
+
+
+def rules(config: Config, running: bool) -> Iterator[Finding]:
+    """Rules that do nothing, for no thing here, or nobody, has that name."""
+    if config.rules and (here := _who_is_here(config, running)):
+        from node.things.rules.mistakes import of_names  # who has no rules does not load them
+
+        for mistake in of_names(config.rules, config.domain, *here):
+            yield NOTE, mistake
+
+
+def _who_is_here(config: Config, running: bool) -> tuple[list[str], list[str], bool] | None:
+    """The localparts of people and things, and whether these are all things; None if that cannot be found out."""
     try:
         accounts = office.ask(config, "user-list")
         brought = office.ask_running(config, "thing-list") if running else []
-    except Trouble:
-        return  # of which `people` has told
-    names = [*config.things, *(thing["name"] for thing in brought)]
+    except Trouble:  # of which `people` has told
+        return None
     people = [jid.parse(account).local for account in accounts]
-    all_of_them = running or not config.gateways
-    for mistake in misnamed.mistakes(options, config.domain, people, names, all_of_them):
-        yield NOTE, mistake
+    things = [*config.things, *(thing["name"] for thing in brought)]
+    return people, things, running or not config.gateways
 
 
 def things(config: Config, running: bool) -> Iterator[Finding]:

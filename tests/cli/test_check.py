@@ -251,6 +251,44 @@ def test_a_grant_to_nobody_is_noted(types, home, config):
     assert code == 0
 
 
+RULES = """
+[thing.porch]
+driver = "linux"
+[[rule]]
+name = "dusk"
+thing = "prch"
+field = "light"
+below = 20
+set.porch = { lamp = true }
+set."hall@home.example" = { lamp = true }
+tell = ["bne@home.example", "kim@cabin.example", "ben@home.example"]
+[[rule]]
+thing = "freezer@cabin.example"
+gone = true
+set.porch = { lamp = true }
+"""
+
+
+def test_a_rule_about_what_is_not_here_is_noted(types, home, config):
+    types("user", "add", "ben@home.example", "--config", home, "--password-stdin", stdin="x\n")
+    home.write_text(home.read_text() + RULES)
+    code, out, _ = types("check", "--config", home)
+    assert [line for line in out.splitlines() if " rules: " in line] == [
+        "note     rules: [[rule]] 'dusk': there is no thing prch here; did you mean porch?",
+        "note     rules: [[rule]] 'dusk': there is no thing hall here",
+        "note     rules: [[rule]] 'dusk': there is nobody bne@home.example here; did you mean ben@home.example?",
+    ]
+    assert code == 0
+
+
+def test_a_gateway_may_bring_the_thing_that_a_rule_is_about(home, config):
+    home.write_text(home.read_text() + RULES + "[gateway.mqtt]\n")
+    found = [said for _, said in check.rules(load(home), running=False)]
+    assert [each.partition(": ")[2] for each in found] == [
+        f"there is nobody {name}@home.example here" for name in ("bne", "ben")
+    ]
+
+
 def test_a_gateway_may_bring_the_thing_that_is_granted(home, config):
     home.write_text(home.read_text() + '[access.things.plug]\nread = ["x@home.example"]\n[gateway.mqtt]\n')
     found = [said for _, said in check.access(load(home), running=False)]

@@ -1,11 +1,28 @@
 """What a rule wants of our own things, and they do not have: a word misspelled, a value that is none."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from node.hub import controls
 from node.hub.driver import Control
 from node.hub.thing import ControlError, Thing
-from node.things.rules.rule import Rule, plain
+from node.things import misnamed
+from node.things.rules.rule import Rule, checked, plain
+
+
+def of_names(
+    rules: Iterable[Rule], domain: str, people: Collection[str], things: Collection[str], all_of_them: bool
+) -> Iterator[str]:
+    """In words, which things and people of this node rules name that are not here: as `misnamed.mistakes`."""
+    for rule in rules:
+        title = f"[[rule]] {rule.name or rule.condition!r}"
+        for name in (rule.thing, *rule.set) if all_of_them else ():
+            address = checked("thing", name, domain)
+            if address.domain == domain and address.local not in things:
+                yield f"{title}: there is no thing {address.local} here{misnamed.guess(address.local, things)}"
+        for who in rule.tell:
+            if misnamed.missing(who, domain, people):
+                guess = misnamed.guess(checked("tell", who).local, people, domain)
+                yield f"{title}: there is nobody {who} here{guess}"
 
 
 def of_source(thing: Thing, rule: Rule) -> Iterator[str]:
