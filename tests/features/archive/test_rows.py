@@ -51,9 +51,10 @@ def broken(monkeypatch):
     left = [0]
 
     def commit(connection):
-        if left[0] and connection.execute("PRAGMA database_list").fetchone()[2].endswith("archive.db"):
-            if left[0] < FOREVER:  # or it would put back what another thread has just taken away
-                left[0] -= 1
+        times = left[0]  # looked at once: another thread may change it meanwhile
+        if times and connection.execute("PRAGMA database_list").fetchone()[2].endswith("archive.db"):
+            if times < FOREVER:
+                left[0] = times - 1
             error = sqlite3.OperationalError("full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
