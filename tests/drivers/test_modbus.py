@@ -581,9 +581,7 @@ def test_who_answers_waits_for_one_dead_device_and_not_for_all(run):
             line.called.clear()
             dead = [device_on(line, number) for number in range(3, 10)]
             opening = [asyncio.ensure_future(each.open(lambda readings: None)) for each in dead]
-            async with asyncio.timeout(DEADLINE):
-                while not line.called:
-                    await asyncio.sleep(0)
+            await until(lambda: line.called)
             assert (await driver.read())["relay"] == "true"
             spans = [at for at, device in enumerate(line.called) if device == 1]
             assert spans == [1, 3], "one between its two requests, not seven"
@@ -707,12 +705,9 @@ def test_who_was_not_given_a_second_try_in_time_rests_too(run):
             dead = device_on(line, 3)
             await driver._bus._behind.acquire()
             opening = asyncio.ensure_future(dead.open(lambda readings: None))
-            async with asyncio.timeout(DEADLINE):
-                while dead._bus is None:
-                    await asyncio.sleep(0)
-                driver._bus._behind.release()
-                while not driver._bus.rest(3):
-                    await asyncio.sleep(0)
+            await until(lambda: dead._bus is not None)
+            driver._bus._behind.release()
+            await until(lambda: driver._bus.rest(3))
             opening.cancel()
             await asyncio.wait([opening])
             await dead.close()
@@ -804,9 +799,7 @@ def test_a_pulled_adapter_is_noticed_in_the_middle_of_a_command(run):
             gone = asyncio.ensure_future(driver.gone())
             writing = asyncio.ensure_future(driver.write("relay", "true"))
             line.called.clear()
-            async with asyncio.timeout(DEADLINE):
-                while not line.called:
-                    await asyncio.sleep(0)
+            await until(lambda: line.called)
             line.pull()
             with pytest.raises(DriverError, match="USB cable gone"):
                 await asyncio.wait_for(writing, DEADLINE)

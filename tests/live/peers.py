@@ -104,8 +104,12 @@ class Node:
         """Runs `hobnode WORDS --config FILE`."""
         return subprocess.run(
             [sys.executable, "-m", "node", *words, "--config", str(self.config)],
-            input=input, capture_output=True, text=True, timeout=DEADLINE, check=False,
-        )  # fmt: skip
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
 
     def add(self, *names: str, password: str = "secret") -> None:
         for name in names:

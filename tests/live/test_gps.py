@@ -49,9 +49,12 @@ class Receiver:
         self._tcp = free_port()
         self._fake = subprocess.Popen(
             ["gpsfake", "-P", str(self._tcp), "-c", str(PAUSE), str(log)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         if not any("begins" in line for line in self._fake.stderr):  # gpsd listens then
             pytest.fail("gpsfake has ended")
         self.plug()

@@ -47,15 +47,30 @@ command = ["/bin/sh", "-c", "echo $1=$2 >> $0", "{file}", "{name}", "{{value}}"]
 """
 GONE = "unavailable"
 FIELDS = (
-    ("words", "string", ""), ("state", "enum", ""), ("day", "date", ""), ("moment", "dateTime", ""),
-    ("clock", "time", ""), ("lasting", "duration", ""), ("amount", "quantity", "apples"), ("count", "integer", ""),
-    ("truth", "boolean", ""), ("switch", "boolean", ""), ("choice", "enum", ""), ("level", "integer", ""),
-    ("target", "quantity", "°C"), ("note", "string", ""), ("color", "string", ""),
-)  # fmt: skip
+    ("words", "string", ""),
+    ("state", "enum", ""),
+    ("day", "date", ""),
+    ("moment", "dateTime", ""),
+    ("clock", "time", ""),
+    ("lasting", "duration", ""),
+    ("amount", "quantity", "apples"),
+    ("count", "integer", ""),
+    ("truth", "boolean", ""),
+    ("switch", "boolean", ""),
+    ("choice", "enum", ""),
+    ("level", "integer", ""),
+    ("target", "quantity", "°C"),
+    ("note", "string", ""),
+    ("color", "string", ""),
+)
 CONTROLS = (
-    ("switch", "boolean", ""), ("choice", "enum", 'options = ["low", "high"]'), ("target", "quantity", ""),
-    ("level", "integer", "minimum = 0\nmaximum = 255"), ("note", "string", ""), ("color", "color", ""),
-)  # fmt: skip
+    ("switch", "boolean", ""),
+    ("choice", "enum", 'options = ["low", "high"]'),
+    ("target", "quantity", ""),
+    ("level", "integer", "minimum = 0\nmaximum = 255"),
+    ("note", "string", ""),
+    ("color", "color", ""),
+)
 GOOD = (
     "words=hello state=idle day=2026-01-02 moment=2026-01-02T03:04:05Z clock=03:04:05 lasting=PT5S amount=3.50 count=7",
     "truth=1 switch=1 choice=low level=12 target=21.50 note=hello color=FF8800",
@@ -164,8 +179,11 @@ def test_a_board_is_a_device_with_all_its_entities_and_their_values(home, assist
     assert (device["name"], device["manufacturer"], device["model"]) == ("Porch", "hobnode", "arduino-uno")
     assert device["sw_version"]
     assert set(device["entities"]) == {
-        "light.porch_lamp", "number.porch_dimmer", "sensor.porch_light", "binary_sensor.porch_button"
-    }  # fmt: skip
+        "light.porch_lamp",
+        "number.porch_dimmer",
+        "sensor.porch_light",
+        "binary_sensor.porch_button",
+    }
     uno.light(2500)
     assistant.shows("sensor.porch_light", "50.0", unit_of_measurement="%", friendly_name="Porch Light")
     uno.button(True)

@@ -59,8 +59,10 @@ class Board:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(PROGRAM), str(self.port), self.format],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.log.follow(self._process.stdout)
         self.wait("pins ready")
 
