@@ -522,6 +522,8 @@ def test_a_board_that_cannot_tell_who_it_is_is_still_a_board(run):
     [
         ("[[thing.desk.fields]]\nname='a'\nexpression='1 +'", "expression is no Python: invalid syntax"),
         ("[[thing.desk.fields]]\nname='a'\nexpression='x = 1'", "expression is no Python"),
+        ("[[thing.desk.fields]]\nname='a'", "the field a needs 'expression'"),
+        ("[[thing.desk.controls]]\nname='a'\ntype='string'", "the control a needs 'statement'"),
         ("[[thing.desk.fields]]\nname='a'\nexpression=\"'\\u0003'\"", "expression must be without control characters"),
         ("[[thing.desk.fields]]\nname='a'\nexpression='%s1'" % (3000 * "1+"), "must have at most 4096 bytes"),
         ("[[thing.desk.controls]]\nname='a'\ntype='string'\nstatement='f()'", "must have {value} where"),

@@ -78,6 +78,14 @@ class Options:
                 raise ValueError(f"{name} must be more than 0")
         _python("setup", self.setup, "exec")
 
+    def misfit(self, fields: tuple[Field, ...], controls: tuple[Control, ...]) -> str:
+        """What would never be read, or could not be set, in words; '' when all is well."""
+        unread = [each.name for each in fields if each.name not in self.fields and each.name not in self.controls]
+        if unread:
+            return f"the field {unread[0]} needs 'expression'"
+        unset = [each.name for each in controls if each.name not in self.controls]
+        return f"the control {unset[0]} needs 'statement'" if unset else ""
+
 
 def _python(name: str, code: str, mode: str) -> CodeType:
     """Raises ValueError for what is no Python, or would not get to the board as it is."""
