@@ -15,9 +15,10 @@ from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.hints import worth_keeping
 from node.base.jid import Jid, JidError
-from node.base.stanza import Stanza, kind, new_id
+from node.base.stanza import Stanza, new_id
 from node.base.stored import pack, unpack
 from node.features.roster import unkept
+from node.hub.claims import archive_id
 from node.hub.delivery import listening
 from node.hub.store import StoreError
 from node.net.deadlines import Deadlines
@@ -31,7 +32,6 @@ DELAY = "urn:xmpp:delay"
 FROM_STORAGE = "Offline Storage"  # XEP-0160 §2: the reason in our stamp
 PING = "urn:xmpp:ping"
 HINTS = "urn:xmpp:hints"  # XEP-0334
-SID = "urn:xmpp:sid:0"  # XEP-0359
 
 MESSAGES_LIMIT = 1000  # for one account from its contacts, and as many again from strangers: a family's month
 BYTES_LIMIT = 10 * 1024 * 1024  # likewise: a hundred full accounts take 2 GB of a card
@@ -47,8 +47,6 @@ CREATE TABLE offline (
 CREATE INDEX offline_owner ON offline (owner, id);
 """
 ARCHIVED = "ALTER TABLE offline ADD COLUMN archived TEXT"  # its id in the owner's archive, if it is there, too
-
-_STANZA_ID = kind("stanza-id", SID)
 
 
 def setup(hub, options):
@@ -232,6 +230,15 @@ class Offline:
             batch.append(message)
         return batch
 
+    def archived(self, owner: Jid) -> set[str]:
+        """The ids, in the archive of `owner` (bare), of what waits for him here. Raises StoreError."""
+        confirmed = self.boxes[owner].confirmed if owner in self.boxes else 0
+        rows = self.store.read(
+            "SELECT id, archived FROM offline WHERE owner = ? AND id > ? AND archived IS NOT NULL", (owner, confirmed)
+        )
+        fresh = [(each.id, each.archived) for each in self.fresh.values() if each.owner == owner]
+        return {archived for id, archived in (*rows, *fresh) if archived and id not in self.gone}
+
     def answered(self, stanza, origin):
         """Watcher: the answer to the ping, a result or an error, came after the messages had been read."""
         if not self.batches or stanza.type not in ("result", "error"):
@@ -342,11 +349,3 @@ class Offline:
         self.boxes.pop(owner, None)
         self.drop(owner)
         self.store.write("DELETE FROM offline WHERE owner = ?", (owner,))
-
-
-def archive_id(owner: Jid, message: Stanza) -> str | None:
-    """The id that a message has in the archive of `owner` (bare), who alone is believed in that (XEP-0359 §6)."""
-    if _STANZA_ID not in message.kinds:
-        return None
-    ids = (child for child in message.children if (child.name, child.ns) == ("stanza-id", SID))
-    return next((child.get("id") for child in ids if child.get("by") == owner), None)

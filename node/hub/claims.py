@@ -7,7 +7,8 @@ from node.base.element import Element
 from node.base.jid import Jid, JidError, parse
 from node.base.stanza import Stanza, kind
 
-STANZA_ID = kind("stanza-id", "urn:xmpp:sid:0")  # XEP-0359 §5: by nobody else, in nobody's name but his own
+SID = "urn:xmpp:sid:0"
+STANZA_ID = kind("stanza-id", SID)  # XEP-0359 §5: by nobody else, in nobody's name but his own
 ARCHIVE = "urn:xmpp:mam:2"
 AUTHORITY = {
     kind("delay", "urn:xmpp:delay"): "from",  # XEP-0203
@@ -55,3 +56,11 @@ def _is_ours(child: Element, sender: Jid | None, host: Jid) -> bool:
     if key != STANZA_ID and sender is not None and authority.bare == sender.bare:
         return False  # a client may say that it has kept its own message back
     return authority.domain == host
+
+
+def archive_id(owner: Jid, message: Stanza) -> str | None:
+    """The id that a message has in the archive of `owner` (bare), who alone is believed in that (XEP-0359 §6)."""
+    if STANZA_ID not in message.kinds:
+        return None
+    ids = (child for child in message.children if (child.name, child.ns) == ("stanza-id", SID))
+    return next((child.get("id") for child in ids if child.get("by") == owner), None)

@@ -7,8 +7,9 @@ import pytest
 from node.base.element import E
 from node.base.jid import parse
 from node.base.stanza import Stanza
-from node.features.offline import Offline, archive_id
+from node.features.offline import Offline
 from node.features.roster import Item
+from node.hub.claims import archive_id
 from node.hub.hub import Hub
 from node.hub.store import Store
 

@@ -202,18 +202,18 @@ class Archive:
         beyond it that the last run has given out are void."""
         return self.rows.database.read("SELECT max(id) FROM stanzas")[0][0] or 0
 
-    async def between(self, owner: Jid, low: int, high: int, limit: int) -> list[tuple[int, Stanza]]:
-        """The messages of `owner` (bare) on disk in the rows between these two, the first `limit` of them: row and
-        message, with the id that it has in this archive. Raises StoreError."""
+    async def between(self, owner: Jid, low: int, high: int, limit: int) -> list[tuple[int, float, Stanza]]:
+        """The messages of `owner` (bare) on disk in the rows between these two, the first `limit` of them: row, Unix
+        time, and message with the id that it has in this archive. Raises StoreError."""
         archive = self.rows.archives.get(owner)
         if archive is None:
             return []
         found = []
-        for row, _, data in await self.reader.find(Wanted(archive, low, high), limit, backwards=False):
+        for row, stamp, data in await self.reader.find(Wanted(archive, low, high), limit, backwards=False):
             xml = self.reader.load(row) if isinstance(data, int) else data
             if xml is not None:
                 id = E("stanza-id", SID, by=owner, id=self.rows.ids.seal(archive, row))
-                found.append((row, unpack(xml, id)))
+                found.append((row, stamp / 1000, unpack(xml, id)))
         return found
 
     def ends(self, owner: Jid) -> tuple[tuple[str, str], tuple[str, str]] | None:

@@ -2,8 +2,8 @@
 
 The queue of what was not acked is lost with the process. But every archived message that the client was sent is noted
 (ledger.py) under the number that the stanza had, and the client says up to which number it has them. Archived messages
-that it does not have are sent again; what was not archived, presence for the most part, is lost. If it never comes
-back, what it has not acked is in the archive.
+that it does not have are sent again, but for those that the storage for people who are away hands over. What was not
+archived, presence for the most part, is lost. If it never comes back, what it has not acked is in the archive.
 
 The other way round, what was done and not counted is not done twice: a message that the client sends again although it
 is in the archive, and one that the client has got although nobody knew yet whether it could be kept.
@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from node.base.stanza import CLIENT, Stanza
+from node.hub.claims import archive_id
 from node.ports.client.ledger import Found, key_of
 from node.ports.client.unacked import DELAY
 from node.stream.acks import WRAP, Unacked
@@ -58,7 +59,7 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
 
     Raises StoreError.
     """
-    sessions, jid = management.sessions, management.client.jid
+    sessions, jid, hub = management.sessions, management.client.jid, management.client.port.hub
     more = (h - found.sent) % WRAP
     count = found.sent + more
     had = found.had(count) if more < WRAP // 2 else None
@@ -69,20 +70,21 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
     rows = await sessions.archive.between(jid.bare, low, sessions.first_row, LIMIT + 1)
     if len(rows) > LIMIT:
         return False
+    waiting = hub.need("offline").archived(jid.bare)
     missed: list[Unacked] = []
     done: Counter[int] = Counter()
-    for row, message in rows:
+    for row, stamp, message in rows:
         key = key_of(message)
         if row > found.row and message.sender == jid:
             done[key] += 1
         if key and had[key] > 0:
             had[key] -= 1
             continue
-        if row <= found.sent_row:
+        if row <= found.sent_row or archive_id(jid.bare, message) in waiting:
             continue
         heard = sessions.carbons.as_heard(jid, message)
         if heard is not None:
-            missed.append(Unacked(heard, len(heard.to_bytes(CLIENT)), 0.0, row))
+            missed.append(Unacked(heard, len(heard.to_bytes(CLIENT)), stamp, row))
     until = sessions.loop.time() + SECONDS
     management.had, management.done = Twice(had, late, until), Twice(done, Counter(), until)
     management.recovered(count, missed, [entry for entry in found.entries if entry.number <= count])

@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from node.base import stamp as dates
+from node.base.errors import StreamError
 from node.base.path import Path
 from node.base.stanza import Stanza
 from node.hub import store
@@ -43,7 +45,7 @@ async def on_disk(hub):
 async def archived(hub, owner=PHONE.bare):
     await on_disk(hub)
     found = await hub.need("archive").between(owner, 0, 1 << 62, 1000)
-    return [message.id for _, message in found]
+    return [message.id for _, _, message in found]
 
 
 async def pinged(*talkers):
@@ -242,6 +244,27 @@ def test_a_node_that_is_killed_again_before_anybody_is_back(connect, run, hub, k
     run(talk(), timeout=20)
 
 
+def test_what_was_missed_and_is_missed_again_is_passed_on_with_the_time_when_it_came(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        count = got(hub)
+        bob.says(chat(1))
+        await ann.hears("id='m1'.*</message>")
+        await on_disk(hub)
+        ((_, came, _),) = await hub.need("archive").between(PHONE.bare, 0, 1 << 62, 1000)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count)
+            await ann.hears("id='m1'.*</message>")
+            desk, _ = await enabled(connect_again, resource="desk")
+            desk.says("<presence/>")
+            await pinged(desk)
+            session(new).management.sessions.end_soon(session(new).management, StreamError("conflict"))
+            heard = await desk.hears("id='m1'.*</message>")
+            assert f"stamp='{dates.format(came)}'" in heard
+
+    run(talk())
+
+
 def test_a_session_that_slept_when_the_node_was_killed(connect, run, hub, killed):
     async def talk():
         ann, id, bob, bobs_id = await two(connect, hub)
@@ -306,6 +329,31 @@ def test_a_message_from_the_storage_that_was_on_its_way(connect, run, hub, kille
         await pinged(bob)
         await on_disk(hub)
         ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        await pinged(ann)
+        count = got(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            assert ids((await pinged(ann))[0]) == ["m1"] * missed
+            ann.says(a(got(new)) + PING)
+            await ann.hears("id='p'/>")
+            await on_disk(new)
+            assert await kept(new) == []
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_message_that_came_between_binding_and_presence_and_was_on_its_way(connect, run, hub, killed, missed):
+    """It is in the storage, and in the archive behind where the session began: it comes from one of them."""
+
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        ann, id = await enabled(connect)
+        bob.says(chat(1, PHONE.bare))
+        await pinged(bob)
+        await on_disk(hub)
         ann.says("<presence/>")
         await ann.hears("id='m1'.*</message>")
         await pinged(ann)
