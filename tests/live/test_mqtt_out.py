@@ -102,12 +102,14 @@ def test_after_a_broker_has_died_everything_is_told_anew(home, broker):
     home.node.start()
     with Talker(broker) as talker:
         talker.hears(f"{ROOT}/porch/state", values(temperature="21.40"))
+        home.node.log.wait("mqtt: connected")
         broker.kill()
         home.prints("temperature=19.9")
         broker.start()
         talker.hears(CONFIG)
         talker.hears(f"{ROOT}/porch/status", lambda payload: payload == "online")
         talker.hears(f"{ROOT}/porch/state", values(temperature="19.9"))
+    home.node.log.wait("mqtt: connected")
     said = home.node.said()
     assert said.count("mqtt: connected") == 2
     assert said.count("is not connected") <= 2, "the loss, and why it lasts: no line for each attempt"
@@ -140,7 +142,7 @@ def test_a_node_whose_broker_hangs_stops_all_the_same(home, broker):
         broker.process.send_signal(signal.SIGSTOP)
         try:
             assert home.node.stop() == 0
-            assert "does not hear our goodbye" in home.node.said()
+            home.node.log.wait("does not hear our goodbye")
         finally:
             broker.process.send_signal(signal.SIGCONT)
 

@@ -54,7 +54,7 @@ def test_go_sendxmpp_with_a_wrong_password_is_told_so(home, go):
     refused = go(home.port, ANN, text="Let me in.", password="wrong")
     assert refused.returncode == 1
     assert "not-authorized" in refused.stderr
-    assert "a login as bob from 127.0.0.1 failed" in home.said()
+    home.log.wait("a login as bob from 127.0.0.1 failed")
 
 
 def test_profanity_logs_in_and_is_seen_and_talks(home, run, tmp_path):
