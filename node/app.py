@@ -84,20 +84,19 @@ def assemble(hub: Hub, config: Config) -> None:
     if config.rules:
         import_module("node.things.rules").setup(hub, config.rules)
     for name, options in config.gateways.items():
-        import_module(f"node.gateways.{name}").setup(hub, options)
+        if options is not None:
+            import_module(f"node.gateways.{name}").setup(hub, options)
     for name, configured in config.things.items():
         add_thing(hub, name, configured)
 
 
 def add_thing(hub: Hub, name: str, configured: Configured) -> Thing:
     """Makes a thing, not yet started."""
-    driver = import_module(f"node.drivers.{configured.driver}").Driver
-    declared = configured.declared
     thing = Thing(
         jid=parse(f"{name}@{hub.host}"),  # not `make`: with those in rosters of who follows it, it is one
         label=configured.label or name,
         kind=configured.board.name if configured.board else configured.driver,
-        driver=driver(configured.options, declared.fields, declared.controls),
+        driver=configured.make_driver(),
         picture=configured.picture,
     )
     hub.things[thing.jid] = thing
@@ -113,6 +112,12 @@ def check_addresses(hub: Hub, config: Config) -> None:
             raise ConfigError(f"{config.path}: [thing.{name}]: {address} is a person's address already")
 
 
+def complain(config: Config) -> None:
+    """What is not served for want of what it needs."""
+    for each in config.lacking:
+        log.error("%s", each)
+
+
 async def serve(config: Config, announce: Callable[[], None] | None = None) -> int:
     """Serves until SIGTERM or SIGINT; `announce` is called when clients can log in. 0 after an orderly end."""
     loop = asyncio.get_running_loop()
@@ -122,6 +127,7 @@ async def serve(config: Config, announce: Callable[[], None] | None = None) -> i
         hub = Hub(host, store, Accounts(store.accounts, host), loop)
         check_addresses(hub, config)
         assemble(hub, config)
+        complain(config)
         return await _serve(hub, config, announce)
     finally:
         store.close()
@@ -222,6 +228,7 @@ class Reloading:
                 return
             for name in self._waits(fresh):
                 log.warning("%r has changed in %s: that takes a restart", name, fresh.path)
+            complain(fresh)
             self.config = fresh
             log.info("certificate and configuration have been read again")
 

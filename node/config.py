@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from node.base import jid
+from node.base import jid, toml
 from node.base.path import Path
 from node.hub import board as boards
+from node.hub.driver import Driver
 from node.options import ConfigError, Table, build, closest, read
 from node.ports.link import Peer
 from node.things import picture
@@ -21,6 +22,14 @@ __all__ = ["Config", "ConfigError", "Listen", "Peer", "Thing", "Tls", "load"]
 FLOORS = ("features", "things")
 PORTS = {"limits": ["ports"]}
 OWN_NAMES = ("domain", "data", "listen", "thing", "federation", "tls", "gateway", "rule")
+# Tables that are looked for at the top, and where they are.
+ELSEWHERE = {
+    "rules": "[[rule]]",
+    "things": "[thing.NAME]",
+    "peer": '[federation.peers."DOMAIN"]',
+    "peers": '[federation.peers."DOMAIN"]',
+    "mqtt": "[gateway.mqtt]",
+}
 PORT_LIMIT = 65535
 SHARED = ("modbus",)  # drivers of which several may have one port: a line with many devices
 
@@ -80,11 +89,21 @@ class Thing(NamedTuple):
 
     name: str  # the localpart of its address
     driver: str
-    options: Any
+    options: Any  # None: the driver cannot be loaded
     label: str = ""
     board: boards.Board | None = None
     declared: boards.Declared = boards.Declared()  # by the board, and by the thing's own table
     picture: str = ""  # one of node/things/pictures
+
+    def make_driver(self) -> Driver:
+        """Its driver, which reaches for nothing yet, or what stands in for one that cannot be loaded."""
+        declared = self.declared
+        if self.options is None:
+            from node.hub.absent import Absent
+
+            return Absent(self.driver, declared.fields, declared.controls)
+        driver = importlib.import_module(f"node.drivers.{self.driver}").Driver
+        return driver(self.options, declared.fields, declared.controls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +118,9 @@ class Config:
     peers: dict[str, Peer] = field(default_factory=dict)
     things: dict[str, Thing] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)  # 'access' → an instance of its file's Options
-    gateways: dict[str, Any] = field(default_factory=dict)  # 'mqtt' → the same
+    gateways: dict[str, Any] = field(default_factory=dict)  # 'mqtt' → the same, None: it cannot be loaded
     rules: tuple[Any, ...] = ()  # instances of node.things.rules.Rule
+    lacking: tuple[str, ...] = ()  # what cannot be loaded here, each with what has to be installed
 
     def options(self, module: ModuleType) -> Any:
         """What the file says for a feature or a face, its defaults where the file is silent, or None."""
@@ -124,16 +144,23 @@ def load(path: Path, text: str | None = None) -> Config:
 
     Of the drivers only those that are configured get imported.
     """
+    try:
+        return _load(path, text)
+    finally:
+        toml.let_go()
+
+
+def _load(path: Path, text: str | None) -> Config:
     table = read(path, text)
-    files = _files(*FLOORS) | PORTS
     for key, value in table.values.items():
-        if key == "rules":
-            said = "[[rules]]" if isinstance(value, list) else "[rules]"
-            raise table.mistake(f"{said}: did you mean [[rule]]?", key)
-        if key not in OWN_NAMES and key not in files:
-            raise table.unknown(key, [*OWN_NAMES, *files])
+        if key in ELSEWHERE:
+            said = f"[[{key}]]" if isinstance(value, list) else f"[{key}]"
+            raise table.mistake(f"{said}: did you mean {ELSEWHERE[key]}?", key)
+        if key not in OWN_NAMES and _options_of(key) is None:
+            raise table.unknown(key, [*OWN_NAMES, *filter(_options_of, _tables())])
         if key not in ("domain", "data", "rule") and not isinstance(value, dict):
             raise table.wrong(key, f"a table, [{key}]")
+    lacking: list[str] = []
     domain = _domain(table, "domain")
     tls = build(Tls, table.inside("tls"))
     for name, file in (("certificate", tls.certificate), ("key", tls.key)):
@@ -146,12 +173,15 @@ def load(path: Path, text: str | None = None) -> Config:
         listen=build(Listen, table.inside("listen")),
         tls=tls,
         peers=_peers(table.inside("federation"), domain),
-        things=_things(table.inside("thing"), domain),
-        gateways=_gateways(table.inside("gateway")),
+        things=_things(table.inside("thing"), domain, lacking),
+        gateways=_gateways(table.inside("gateway"), lacking),
         rules=_rules(table),
         tables={
-            key: build(_options_of(key, *files[key]), table.inside(key)) for key in table.values if key not in OWN_NAMES
+            key: build(made, table.inside(key))
+            for key in table.values
+            if key not in OWN_NAMES and (made := _options_of(key))
         },
+        lacking=tuple(lacking),
     )
 
 
@@ -194,8 +224,9 @@ def _peers(federation: Table, domain: str) -> dict[str, Peer]:
     return found
 
 
-def _things(table: Table, domain: str) -> dict[str, Thing]:
-    """The configured things, and the machine itself as `hub`, which is there without a word."""
+def _things(table: Table, domain: str, lacking: list[str]) -> dict[str, Thing]:
+    """The configured things, and the machine itself as `hub`, which is there without a word. What keeps a driver from
+    being loaded is added to `lacking`: that costs its thing, and nobody else."""
     found: dict[str, Thing] = {}
     for name in table.values:
         try:
@@ -204,10 +235,10 @@ def _things(table: Table, domain: str) -> dict[str, Thing]:
             raise table.mistake(f"{table.inside(name).title} cannot be an address: {error}", name) from error
         if prepared in found:
             raise table.mistake(f"{table.inside(name).title} is the address of another thing too", name)
-        found[prepared] = _thing(prepared, table.inside(name))
+        found[prepared] = _thing(prepared, table.inside(name), lacking)
         _check_port(found, prepared, table.inside(name))
     if "hub" not in found:
-        found["hub"] = _thing("hub", Table({}, table.file, {}, (*table.path, "hub")))
+        found["hub"] = _thing("hub", Table({}, table.file, {}, (*table.path, "hub")), lacking)
     return found
 
 
@@ -221,14 +252,14 @@ def _check_port(things: dict[str, Thing], name: str, table: Table) -> None:
             raise table.mistake(f"{table.title} port: {port} is the port of [thing.{other}] too", "port")
 
 
-def _thing(name: str, table: Table) -> Thing:
+def _thing(name: str, table: Table, lacking: list[str]) -> Thing:
     own = {key: table.values.get(key, "") for key in ("name", "board", "driver", "picture")}
     for key, value in own.items():
         if not isinstance(value, str):
             raise table.wrong(key, "a text")
     board = _board(table, own["board"])
     driver = board.driver if board else own["driver"] or ("linux" if name == "hub" else "")
-    options_class = _driver_options(table, driver)
+    _check_driver(table, driver)
     shown = own["picture"] or (board.picture if board else "")
     if shown and shown not in picture.names():
         known = ", ".join(picture.names())
@@ -241,6 +272,12 @@ def _thing(name: str, table: Table) -> Thing:
     if board:
         declared = board.declared.updated(declared)
         rest.values = board.options | rest.values  # the board knows its speed, the house its port
+    try:
+        options_class = importlib.import_module(f"node.drivers.{driver}").Options
+    except ImportError:
+        said = f"{table.title}: the driver {driver!r} needs {_packages(driver)}"
+        lacking.append(str(table.mistake(said, "board" if board else "driver")))
+        return Thing(name, driver, None, own["name"], board, declared, shown)
     rest.values |= _places(table, driver, options_class, declared)
     options = build(options_class, rest, also_known=[*own, "fields", "controls"])
     # What an Options cannot see by itself: whether what is declared and where it is found fit each other.
@@ -261,7 +298,7 @@ def _board(table: Table, name: str) -> boards.Board | None:
         raise table.mistake(f"{table.title} board: {error}", "board") from error
 
 
-def _driver_options(table: Table, driver: str) -> type:
+def _check_driver(table: Table, driver: str) -> None:
     if not driver:
         # 0.75: 'bord' and 'drivr' are found; 'baud' is not, it is an option
         guessed = ((key, closest(key, ("board", "driver"), 0.75)) for key in table.values)
@@ -270,11 +307,6 @@ def _driver_options(table: Table, driver: str) -> type:
     if driver not in _files("drivers"):
         known = ", ".join(_files("drivers"))
         raise table.mistake(f"{table.title}: there is no driver {driver!r}; there are {known}", "driver")
-    try:
-        return _options_of(driver, "drivers")
-    except ImportError as error:
-        missing = f"{table.title}: the driver {driver!r} needs {_packages(driver)}"
-        raise table.mistake(missing, "driver") from error
 
 
 def _places(table: Table, driver: str, options_class: type, declared: boards.Declared) -> dict[str, Any]:
@@ -288,16 +320,19 @@ def _places(table: Table, driver: str, options_class: type, declared: boards.Dec
     return {key: places for key, places in found.items() if places}
 
 
-def _gateways(table: Table) -> dict[str, Any]:
-    found = {}
+def _gateways(table: Table, lacking: list[str]) -> dict[str, Any]:
+    """The configured gateways, None for one that cannot be loaded; what keeps it from that is added to `lacking`."""
+    found: dict[str, Any] = {}
     for name in table.values:
         if name not in _files("gateways"):
             raise table.unknown(name, list(_files("gateways")))
         try:
-            found[name] = build(_options_of(name, "gateways"), table.inside(name))
-        except ImportError as error:
-            text = f"{table.inside(name).title} needs {_packages(name)}"
-            raise table.mistake(text, name) from error
+            made = importlib.import_module(f"node.gateways.{name}").Options
+        except ImportError:
+            lacking.append(str(table.mistake(f"{table.inside(name).title} needs {_packages(name)}", name)))
+            found[name] = None
+        else:
+            found[name] = build(made, table.inside(name))
     return found
 
 
@@ -322,13 +357,18 @@ def _rules(table: Table) -> tuple[Any, ...]:
     return rules
 
 
-def _options_of(name: str, *floors: str) -> type:
-    """The class `Options` of the file NAME, on the first floor where it has one. Raises ImportError."""
-    for floor in floors:
-        found = getattr(importlib.import_module(f"node.{floor}.{name}"), "Options", None)
+def _tables() -> dict[str, list[str]]:
+    """The files whose tables stand at the top, each with its floors."""
+    return _files(*FLOORS) | PORTS
+
+
+def _options_of(table: str) -> type | None:
+    """The class `Options` for that table, of the first floor where its file has one."""
+    for floor in _tables().get(table, ()):
+        found = getattr(importlib.import_module(f"node.{floor}.{table}"), "Options", None)
         if found is not None:
             return found
-    return _NoOptions
+    return None
 
 
 def _files(*floors: str) -> dict[str, list[str]]:
@@ -341,8 +381,3 @@ def _files(*floors: str) -> dict[str, list[str]]:
             if name.isidentifier() and not name.startswith("_"):
                 found.setdefault(name, []).append(floor)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _NoOptions:
-    """For a file that has nothing to choose."""

@@ -3,12 +3,12 @@
 import dataclasses
 import os
 import re
-import tomllib
 import types
 import typing
 from decimal import Decimal
 from typing import Any
 
+from node.base import toml
 from node.base.path import Path
 
 _WORDS = {
@@ -97,9 +97,8 @@ def read(file: Path, text: str | None = None) -> Table:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: is not a text in UTF-8") from error
     try:
-        # Decimal: numbers keep their text, "10.0" is not "10"
-        values = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
+        values = toml.loads(text)
+    except ValueError as error:
         raise ConfigError(f"{file}:{_syntax(str(error), text)}") from error
     return Table(values, file, _lines(text))
 
@@ -128,10 +127,10 @@ def build(options_class: type, table: Table, also_known=()) -> Any:
         raise table.mistake(f"{table.title} {error}", about if about in table.values else None) from error
 
 
-def closest(key: str, known, cutoff=0.5) -> str:
+def closest(key: str, known, cutoff=0.6) -> str:
     """A question whether one of `known` is meant, or ''.
 
-    0.5: 'prot' for 'port' and 'cleint' for 'client' are found, 'x' for 'domain' is not.
+    0.6: 'prot' for 'port' and 'cleint' for 'client' are found, 'alice' for 'listen' is not.
     """
     from difflib import get_close_matches  # only the mistaken pay for it: 0.2 MiB
 
@@ -208,8 +207,8 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
 
 def _key_path(text: str) -> tuple[str, ...]:
     try:
-        values: Any = tomllib.loads(f"{text} = 0")
-    except tomllib.TOMLDecodeError:
+        values: Any = toml.loads(f"{text} = 0")
+    except ValueError:
         return ()
     path = []
     while isinstance(values, dict):

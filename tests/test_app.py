@@ -1,7 +1,10 @@
 """SIGHUP, without a process: what the file says now is what the node does, and a mistake changes nothing."""
 
+import contextlib
+
 import pytest
 
+from node import config as configuration
 from node.app import Reloading
 from node.config import load
 from node.features.contact import NS as CONTACT
@@ -48,6 +51,52 @@ def test_the_tables_that_are_read_again(hub, reload):
 def test_a_thing_looks_as_its_table_says(hub, reload):
     reload('[thing.shed]\ndriver = "linux"\npicture = "door"')
     assert hub.things["shed@hub.local"].picture == "door"
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """`with without(module)`: it cannot be loaded, for what it needs is not installed."""
+    load_module = configuration.importlib.import_module
+
+    @contextlib.contextmanager
+    def missing(module):
+        def load_another(name):
+            if name == module:
+                raise ModuleNotFoundError("No module named 'something'", name="something")
+            return load_module(name)
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(configuration.importlib, "import_module", load_another)
+            yield
+
+    return missing
+
+
+def test_a_driver_that_could_not_be_loaded_is_loaded_when_it_can_be(hub, reload, caplog, without):
+    text = '[thing.meter]\nboard = "sdm120"\nport = "/dev/hobnode-none"'
+    with without("node.drivers.modbus"):
+        reload(text)
+        meter = hub.things["meter@hub.local"]
+        assert not meter.online and meter.reason.startswith("needs more Python packages, those for modbus")
+        assert "voltage" in meter.fields
+        (said,) = (each.message for each in caplog.records if each.levelname == "ERROR")
+        assert "[thing.meter]: the driver 'modbus' needs more Python packages" in said
+        reload(text + '\n[thing.shed]\ndriver = "linux"')
+        assert hub.things["meter@hub.local"] is meter
+    reload(text)
+    assert hub.things["meter@hub.local"] is not meter
+
+
+def test_a_gateway_that_cannot_be_loaded_keeps_nobody_from_the_rest(hub, reload, caplog, without):
+    with without("node.gateways.mqtt"):
+        reload('[gateway.mqtt]\n[thing.shed]\ndriver = "linux"')
+    assert "shed@hub.local" in hub.things
+    assert "[gateway.mqtt] needs more Python packages" in caplog.text
+
+
+def test_a_node_is_put_together_without_a_gateway_that_cannot_be_loaded(config, request):
+    config.gateways["mqtt"] = None
+    assert request.getfixturevalue("hub").need("disco")
 
 
 def test_a_mistake_changes_nothing(hub, reload):

@@ -23,6 +23,22 @@ def home(tmp_path):
     return written
 
 
+@pytest.fixture
+def without(monkeypatch):
+    """`without(module)`: it cannot be loaded, for what it needs is not installed."""
+    load_module = config.importlib.import_module
+
+    def missing(module: str) -> None:
+        def load_another(name: str):
+            if name == module:
+                raise ModuleNotFoundError("No module named 'something'", name="something")
+            return load_module(name)
+
+        monkeypatch.setattr(config.importlib, "import_module", load_another)
+
+    return missing
+
+
 def complaint(home, text: str, **more) -> str:
     """What is said, from the file's name on."""
     with pytest.raises(ConfigError) as raised:
@@ -128,7 +144,17 @@ def test_the_example_of_the_manual(home):
         ("[federation]\npers = 1", ":3: [federation] has no option 'pers'; did you mean 'peers'?"),
         ('[federation.peers."a@b@c"]', ':2: [federation.peers."a@b@c"]'),
         ('[federation.peers."home.example"]', ':2: [federation.peers."home.example"] is this node itself'),
-        ('[federation.peers.cabin]\nfingerprint = "12"', "fingerprint must be a SHA-256"),
+        (
+            '[federation.peers.cabin]\nhost = "x"\nfingerprint = "12:ab"',
+            ":4: [federation.peers.cabin] fingerprint must be a SHA-256: 64 hexadecimal digits,"
+            " as `hobnode check` prints it, not 4",
+        ),
+        (f'[federation.peers.cabin]\nfingerprint = "{"AB:" * 31}AG"', "`hobnode check` prints it, and 'g' is none"),
+        ('[peer."cabin.example"]\nport = 1', ':2: [peer]: did you mean [federation.peers."DOMAIN"]?'),
+        ('[peers."cabin.example"]\nport = 1', ':2: [peers]: did you mean [federation.peers."DOMAIN"]?'),
+        ("[things.porch]\nport = 1", ":2: [things]: did you mean [thing.NAME]?"),
+        ("[mqtt]\nbroker = 'x'", ":2: [mqtt]: did you mean [gateway.mqtt]?"),
+        ("[acess]", ":2: the file has no table or option 'acess'; did you mean 'access'?"),
         (
             "[federation.peers.cabin]\nport = 0",
             ":3: [federation.peers.cabin] port must be from 1 to 65535, not 0",
@@ -164,6 +190,11 @@ def test_the_example_of_the_manual(home):
 )
 def test_a_mistake_is_answered_in_one_line(home, text, said):
     assert said in complaint(home, text)
+
+
+@pytest.mark.parametrize("name", ["card", "crad", "carbons", "pictures", "words", "alice", "peerage"])
+def test_what_is_no_table_is_neither_taken_nor_proposed(home, name):
+    assert complaint(home, f"[{name}]") == f":2: the file has no table or option {name!r}"
 
 
 def test_the_domain_is_needed_and_must_be_one(home):
@@ -308,27 +339,31 @@ def test_a_word_that_means_nothing_to_the_driver_is_said(home, monkeypatch):
     assert said == ":5: [thing.porch]: 'register' of 'a' means nothing to the driver 'line'"
 
 
-def test_a_driver_whose_package_is_missing_is_said(home, monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name, name="serial")
-
-    monkeypatch.setattr(config.importlib, "import_module", absent)
-    said = complaint(home, "[thing.porch]\ndriver = 'line'\nport = 'x'\n")
-    assert said == ":3: [thing.porch]: the driver 'line' needs more Python packages: " + (
-        f"type {sys.prefix}/bin/pip install '.[line]' in the folder that hobnode came from"
+def test_a_driver_whose_package_is_missing_costs_its_thing_only(home, without, tmp_path):
+    without("node.drivers.modbus")
+    found = home("[thing.meter]\nboard = 'sdm120'\nport = 'x'\nbuad = 1\n[thing.porch]\ndriver = 'line'\nport = 'y'\n")
+    assert found.lacking == (
+        f"{tmp_path}/home.toml:3: [thing.meter]: the driver 'modbus' needs more Python packages: "
+        f"type {sys.prefix}/bin/pip install '.[modbus]' in the folder that hobnode came from",
     )
+    meter = found.things["meter"]
+    assert (meter.driver, meter.options, meter.board.name) == ("modbus", None, "sdm120")
+    assert meter.make_driver().fields == meter.declared.fields != ()
+    assert found.things["porch"].options.port == "y"
 
 
-def test_a_gateway_whose_package_is_missing_is_said(home, monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name, name="paho")
+def test_what_is_wrong_about_a_thing_is_said_without_its_packages_too(home, without):
+    without("node.drivers.modbus")
+    assert "no picture 'x'" in complaint(home, "[thing.meter]\nboard = 'sdm120'\npicture = 'x'")
 
-    monkeypatch.setattr(config.importlib, "import_module", absent)
-    monkeypatch.setattr(config, "_files", lambda *floors: {"mqtt": list(floors), "line": list(floors)})
-    monkeypatch.setattr(config, "_things", lambda *given: {})
-    said = complaint(home, "[gateway.mqtt]\nhost = 'x'\n")
-    assert said.startswith(":2: [gateway.mqtt] needs more Python packages: type ")
+
+def test_a_gateway_whose_package_is_missing_costs_that_gateway_only(home, without, tmp_path):
+    without("node.gateways.mqtt")
+    found = home("[gateway.mqtt]\nbroker = 'x'\n")
+    (said,) = found.lacking
+    assert said.startswith(f"{tmp_path}/home.toml:2: [gateway.mqtt] needs more Python packages: type ")
     assert "pip install '.[mqtt]'" in said
+    assert found.gateways == {"mqtt": None}
 
 
 def test_of_the_drivers_only_the_configured_ones_are_imported(home, monkeypatch):

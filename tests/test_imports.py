@@ -1,10 +1,13 @@
 """The import budget: what an idle node has loaded is memory, so nothing gets in unseen."""
 
+import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from node.net import certificate
 from tests.test_floors import CLONE
 
 # What the interpreter has loaded with these is the ground that everything stands on (design: dependencies).
@@ -59,3 +62,62 @@ def test_an_idle_node_has_loaded_nothing_beyond_its_budget(loaded):
 )
 def test_a_library_stays_out_until_it_is_needed(loaded, heavy):
     assert heavy not in loaded
+
+
+# What waits for its first use, and something that is there when it was loaded (base/later.py).
+POSTPONED = {"inspect": "signature", "tokenize": "generate_tokens", "subprocess": "Popen", "json": "dumps"}
+RUN = """
+import sys
+from node.cli import main
+code = main(["run", "--config", sys.argv[1]])
+print(*sorted(sys.modules))
+print(*sorted(name for name, known in {postponed}.items() if known in vars(sys.modules[name])))
+sys.exit(code)
+"""
+DEADLINE = 30  # seconds for a node to start or to stop
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory) -> tuple[set[str], set[str]]:
+    """All modules of a node that has served nobody, by their whole names, and of those that wait the loaded ones."""
+    folder = tmp_path_factory.mktemp("idle")
+    certificate.make("home.example", folder / "certificate.pem", folder / "key.pem")  # or it starts a process for that
+    file = folder / "home.toml"
+    file.write_text('domain = "home.example"\n[listen]\nclient = 0\nclient_tls = 0\nserver = 0\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = f"hobnode-idle-{os.getpid()}-{id(manager)}"
+        manager.bind(f"\0{name}")
+        manager.settimeout(DEADLINE)
+        node = subprocess.Popen(
+            [sys.executable, "-c", RUN.format(postponed=POSTPONED), file],
+            cwd=CLONE,
+            env={**os.environ, "NOTIFY_SOCKET": f"@{name}"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            while not manager.recv(1000).startswith(b"READY=1"):
+                pass
+        finally:
+            node.terminate()
+            said, _ = node.communicate(timeout=DEADLINE)
+    assert node.returncode == 0
+    modules, woken = said.split("\n")[:2]
+    return set(modules.split()), set(woken.split())
+
+
+@pytest.mark.parametrize("name", sorted(POSTPONED))
+def test_what_is_postponed_still_waits_when_nothing_has_happened(idle, name):
+    assert name not in idle[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ast", "dis", "gettext", "json.decoder", "locale", "tomllib"),
+        *("node.net.dns", "node.ports.dialback", "node.ports.link.incoming", "node.ports.link.outbox"),
+        *("node.ports.link.outgoing", "node.ports.link.way"),
+    ],
+)
+def test_a_module_is_not_there_before_it_is_needed(idle, name):
+    assert name not in idle[0]

@@ -7,8 +7,8 @@ import sys
 from types import SimpleNamespace
 
 from node import __version__
+from node.base import later
 from node.cli.trouble import Trouble
-from node.options import ConfigError
 
 # word → what `hobnode --help` says of it. The file of the same name has `arguments(parser)`, which sets
 # `carry_out`: a function from the parsed arguments to the exit code.
@@ -37,7 +37,10 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _carry_out(words: list[str] | None) -> int:
+    later.postpone()
     given = understood(sys.argv[1:] if words is None else words)
+    from node.options import ConfigError  # with dataclasses, which are not to come before
+
     gc.collect()  # the parser is a knot of objects that only this unties
     try:
         return given.carry_out(given)
@@ -54,13 +57,14 @@ def _carry_out(words: list[str] | None) -> int:
 def understood(words: list[str]) -> SimpleNamespace:
     """What a command line says. Exits, with the usage, if it makes no sense.
 
-    What understands it is let go again: argparse, gettext, shutil and three compressors, 0.75 MiB that a node which
-    runs for months has a better use for.
+    What understands it is let go again: argparse, gettext, locale, shutil and three compressors, 0.75 MiB that a node
+    which runs for months has a better use for.
     """
     before = set(sys.modules)
     import argparse
 
-    importlib.import_module("shutil")  # which argparse loads as soon as it makes a parser
+    for name in ("shutil", "locale"):  # which it loads as soon as it makes a parser
+        importlib.import_module(name)
 
     passing = set(sys.modules) - before
     parser = argparse.ArgumentParser(prog="hobnode", description="A home messaging node for small hardware.")

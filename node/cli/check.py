@@ -43,7 +43,7 @@ def arguments(parser) -> None:
 
 def run(given) -> int:
     """Print one line per finding; 0 if all is in order, 1 if there is a problem."""
-    config = office.configuration(given)
+    config = office.configuration(given, aloud=False)
     worst = 0
     for subject, (level, text) in findings(config):
         print(f"{level:8} {subject}: {escaped(text, LINE)}", flush=True)
@@ -74,6 +74,8 @@ def findings(config: Config) -> Iterator[tuple[str, Finding]]:
 def configuration(config: Config) -> Iterator[Finding]:
     peers = f", {_counted(config.peers, 'known node')}" if config.peers else ""
     yield GOOD, f"{config.path}: {config.domain}, {_counted(config.things, 'thing')}{peers}"
+    for each in config.lacking:
+        yield PROBLEM, each
     access = config.tables.get("access")
     if not (access and (access.control or any(each.control for each in access.things.values()))):
         yield (
@@ -225,11 +227,15 @@ def access(config: Config, running: bool) -> Iterator[Finding]:
 
 
 def rules(config: Config, running: bool) -> Iterator[Finding]:
-    """Rules that do nothing, for no thing here, or nobody, has that name."""
+    """Rules that do nothing: no thing here, or nobody, has that name, or a thing has no such field or control."""
     if config.rules and (here := _who_is_here(config, running)):
-        from node.things.rules.mistakes import of_names  # who has no rules does not load them
+        from node.cli.foreseen import foreseen  # who has no rules does not load them
+        from node.things.rules.mistakes import of_names, of_words
 
-        for mistake in of_names(config.rules, config.domain, *here):
+        found = office.ask_running(config, "thing-list") if running else []
+        readings = {thing["name"]: thing["readings"] for thing in found}
+        known = {name: foreseen(thing, readings.get(name, [])) for name, thing in config.things.items()}
+        for mistake in (*of_names(config.rules, config.domain, *here), *of_words(config.rules, config.domain, known)):
             yield NOTE, mistake
 
 
@@ -249,7 +255,9 @@ def things(config: Config, running: bool) -> Iterator[Finding]:
     if not running:
         for name, thing in config.things.items():
             port = getattr(thing.options, "port", None)
-            if isinstance(port, str) and port.startswith("/") and not os.path.exists(port):
+            if thing.options is None:
+                yield PROBLEM, f"{name}: the driver {thing.driver} cannot be loaded"
+            elif isinstance(port, str) and port.startswith("/") and not os.path.exists(port):
                 yield PROBLEM, f"{name}: {port} is not there"
             else:
                 yield GOOD, f"{name}: driver {thing.driver}; how it is, a running node knows"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from contextlib import closing, suppress
 from typing import Any
 
@@ -17,9 +18,12 @@ from node.ports import administration, control
 from node.ports.client import saved
 
 
-def configuration(given) -> Config:
-    """What the file says that is meant. Raises ConfigError, and Trouble if a node runs there under another domain."""
+def configuration(given, aloud: bool = True) -> Config:
+    """What the file says that is meant; of what is lacking it tells `aloud`. Raises ConfigError, and Trouble if a node
+    runs there under another domain."""
     config = load(place.named(given))
+    for each in config.lacking if aloud else ():
+        print(f"hobnode: {each}", file=sys.stderr)
     with suppress(control.NotRunning):
         running = ask_running(config, "domain")
         if running != config.domain:

@@ -10,14 +10,18 @@ SERVICE = Path("/var/lib/hobnode") / FILE  # systemd/hobnode.service
 
 
 def arguments(parser) -> None:
-    """The option --config; `named` reads it."""
-    parser.add_argument(
+    """The options --config and --data; `named` reads them."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the node's TOML file (default: {data() / FILE}, or {SERVICE})"
     )
+    where.add_argument("--data", type=Path, metavar="DIR", help=f"the same by its directory, as for up: DIR/{FILE}")
 
 
 def named(given) -> Path:
     """The file that is meant. Raises Trouble if it is not said, and none is where it usually is."""
+    if given.data:
+        return given.data / FILE
     return given.config or usual()
 
 

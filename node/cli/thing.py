@@ -1,19 +1,23 @@
 """hobnode thing: what is attached to the node, how it is, what it reads, and what was done with it."""
 
+import re
 import sys
 import time
 
-from node.cli import office, place
+from node.cli import forget, office, place
 from node.cli.table import print_table
 from node.cli.trouble import Trouble
 from node.config import Config
+from node.hub.driver import Field
 from node.ports.control import NotRunning
+from node.things import words
 from node.things.misnamed import guess
 
 HEADER = ("NAME", "DRIVER", "STATE", "READINGS")
 LOG = ("TIME", "WHO", "BY", "WHAT", "OUTCOME")
 LAST = 20  # lines: what a screen holds
 MOST = 1000  # lines: as many as are kept of one thing
+TRUTH = re.compile(r"(?<=[= ])(true|false)(?=[,.;]|$)")  # 'lamp=true', 'it says false'
 
 
 def arguments(parser) -> None:
@@ -28,6 +32,7 @@ def arguments(parser) -> None:
     action.add_argument("--last", type=int, default=LAST, metavar="N", help=f"how many lines (default: {LAST})")
     place.arguments(action)
     action.set_defaults(carry_out=log)
+    forget.arguments(actions)
 
 
 def show(given) -> int:
@@ -53,8 +58,7 @@ def log(given) -> int:
         _look_for(config, given.name)
         print(f"nothing was done with {given.name} yet", file=sys.stderr)
         return 0
-    rows = [(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)), *rest) for stamp, *rest in lines]
-    print_table([LOG, *rows])
+    print_table([LOG, *(_line(*each) for each in lines)])
     return 0
 
 
@@ -68,6 +72,15 @@ def _look_for(config: Config, name: str) -> None:
             return
     if name.lower() not in names:
         raise Trouble(f"there is no thing {name!r}{guess(name.lower(), names)}", exit_code=1)
+
+
+def _line(stamp: float, who: str, way: str, what: str, outcome: str) -> tuple[str, ...]:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)), who, way, _plain(what), _plain(outcome)
+
+
+def _plain(text: str) -> str:
+    """With people's words for true and false."""
+    return TRUTH.sub(lambda found: "on" if found[0] == "true" else "off", text.replace("true or false", "on or off"))
 
 
 def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, str]:
@@ -90,5 +103,5 @@ def _row(config: Config, name: str, found: dict | None) -> tuple[str, str, str, 
 
 
 def _reading(reading: dict) -> str:
-    unit = f" {reading['unit']}" if reading["unit"] else ""
-    return f"{reading['label'] or reading['name']} {reading['value']}{unit}"
+    field = Field(reading["name"], reading.get("type", ""), reading["unit"])  # a node of last week tells no type
+    return f"{reading['label'] or reading['name']} {words.value(field, reading['value'])}"

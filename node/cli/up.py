@@ -64,7 +64,7 @@ def run(given) -> int:
     ground.make(config)
     owner = _owner(config.domain)
     # A password has no place in the journal; there, the administrator makes the account.
-    password = None if log.is_the_journal(sys.stdout) else asyncio.run(_first_account(config, owner))
+    password = None if log.is_the_journal(sys.stdout) else ground.complete(_first_account(config, owner))
     _greet(config, owner, password)
     return ground.serve(config, _announce)
 

@@ -12,7 +12,7 @@ from node.base.stanza import Stanza
 INFO = "http://jabber.org/protocol/disco#info"
 ITEMS = "http://jabber.org/protocol/disco#items"
 
-NAME = "hobnode"  # of all: things whose features are equal shall have equal caps, whatever they are called
+NAME = "hobnode"  # of all that caps stand for: things whose features are equal shall have equal ones, however called
 
 Children = Callable[[Stanza], list[Element]]
 
@@ -64,13 +64,18 @@ class Disco:
         self._admit(at, iq)
         node = iq.payload.get("node")
         plain = node is None or self.is_alias(node, at)
-        children = self.describe(at) if plain else self._node(at, node)[0](iq)
+        children = self.describe(at, self._label(at, iq.to, node)) if plain else self._node(at, node)[0](iq)
         return iq.reply(E("query", INFO, *children, node=node))
 
-    def describe(self, at: str) -> list[Element]:
-        """The identities, features and forms of the `host`, an `account` or a `thing`."""
+    def _label(self, at, address, node):
+        """What a thing is called, for who asks its bare address. The full one is that of its presence: there what is
+        told has to fit the hash, also for who asks without the node (Dino, Monal)."""
+        return self.hub.things[address].label if at == "thing" and node is None and not address.full else ""
+
+    def describe(self, at: str, label: str = "") -> list[Element]:
+        """The identities, features and forms of the `host`, an `account` or a `thing`, which may go by its `label`."""
         identities = [
-            E("identity", None, category=category, type=type, name=name or None)
+            E("identity", None, category=category, type=type, name=label or name or None)
             for category, type, name in self.hub.identities[at]
         ]
         features = [E("feature", None, var=feature) for feature in self.hub.features[at]]

@@ -27,6 +27,8 @@ _BODY = kind("body", CLIENT)
 
 @dataclass
 class Options:
+    """`[strangers]`."""
+
     contacts_only: bool = False  # nobody else is heard; who would write has to be added first, or to ask to be
     by_address: int = 100  # stanzas in an hour: an introduction with its typing notices, before there is an answer
     by_domain: int = 400  # likewise: four such at once, of a large public server where spammers make many accounts

@@ -2,11 +2,11 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
+from node.base import toml
 from node.base.path import Path
 from node.hub.driver import Control, Field, shared
 
@@ -74,7 +74,7 @@ def load(name: str) -> Board:
     if not _FOLDER.match(name) or not file.is_file():
         raise BoardError(_unknown(name))
     try:
-        table = tomllib.loads(file.read_text(), parse_float=Decimal)
+        table = toml.loads(file.read_text())
         return Board(
             name=name,
             label=_text(table, "label") or name,

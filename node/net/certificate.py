@@ -106,9 +106,13 @@ def spell(digest: bytes) -> str:
 
 
 def matches(der: bytes | None, text: str) -> bool:
-    """Whether a certificate has this SHA-256 fingerprint: 'AB:CD:..', 'abcd..', 'sha256:ab..'."""
-    digits = text.strip().lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
-    return der is not None and sha256(der).hexdigest() == digits
+    """Whether a certificate has this SHA-256 fingerprint."""
+    return der is not None and sha256(der).hexdigest() == digits(text)
+
+
+def digits(text: str) -> str:
+    """What a fingerprint is, however it is written: 'AB:CD:..', 'abcd..', 'sha256:ab..'."""
+    return text.strip().lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
 
 
 def make(domain: str, certificate: str, key: str, addresses: tuple[str, ...] = ()) -> None:

@@ -23,6 +23,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
     - user-invite {days} → token and expires (Unix time): with the token somebody may make one account (XEP-0445)
     - thing-list {} → for each thing: name, address, label, state, reason, readings
     - thing-log {name, count} → the last lines of its audit, oldest first: stamp, who, way, what, outcome
+    - thing-forget {name} → in words, that nothing is kept any more of a device that a gateway had brought
     """
     desk = Desk(hub)
     return {
@@ -34,6 +35,7 @@ def requests(hub: Hub) -> Mapping[str, Handler]:
         "user-invite": desk.invite,
         "thing-list": desk.things,
         "thing-log": desk.log,
+        "thing-forget": desk.forget,
     }
 
 
@@ -86,6 +88,16 @@ class Desk:
         except StoreError as error:
             raise Refused(str(error)) from error
 
+    async def forget(self, request: dict[str, Any]) -> str:
+        try:
+            gateway = self.hub.need("gateway.mqtt")
+        except KeyError:
+            raise Refused("there is no gateway here: the things are those of the configuration") from None
+        try:
+            return await gateway.incoming.forget(self._address(request))
+        except (ValueError, StoreError) as error:
+            raise Refused(str(error)) from error
+
     def _address(self, request: dict[str, Any]):
         try:
             return make(request["name"], self.hub.host)
@@ -108,6 +120,7 @@ def _described(thing: Thing) -> dict[str, Any]:
             {
                 "name": name,
                 "label": field.label if field else "",
+                "type": field.type if field else "",
                 "unit": field.unit if field else "",
                 "value": reading.value,
                 "stamp": reading.stamp,

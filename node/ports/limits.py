@@ -9,6 +9,8 @@ BURST = 10  # seconds of the average in one go: the roster, presences and querie
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """`[limits]`."""
+
     rate: int = 65536  # bytes per second of one client session; half a megabit leaves room on any line. 0: no limit
 
     def __post_init__(self) -> None:

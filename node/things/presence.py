@@ -42,6 +42,8 @@ MOMENT = 1.0  # seconds: neither a command that is carried out sooner nor the fi
 
 @dataclass
 class Options:
+    """`[presence]`: what things tell of themselves."""
+
     interval: int = 60  # seconds, over time, from one change of a status line to the next
 
     def __post_init__(self):

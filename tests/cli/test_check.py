@@ -254,6 +254,10 @@ def test_a_grant_to_nobody_is_noted(types, home, config):
 RULES = """
 [thing.porch]
 driver = "linux"
+[[thing.porch.controls]]
+name = "lamp"
+type = "boolean"
+led = "ACT"
 [[rule]]
 name = "dusk"
 thing = "prch"
@@ -287,6 +291,84 @@ def test_a_gateway_may_bring_the_thing_that_a_rule_is_about(home, config):
     assert [each.partition(": ")[2] for each in found] == [
         f"there is nobody {name}@home.example here" for name in ("bne", "ben")
     ]
+
+
+WORDS = """
+[thing.porch]
+board = "arduino-uno"
+port = "/dev/hobnode-none"
+[thing.desk]
+board = "microbit"
+port = "/dev/hobnode-nobody"
+[thing.sdm]
+board = "sdm120"
+port = "/dev/hobnode-noone"
+[thing.feed]
+driver = "exec"
+command = ["/usr/bin/uptime"]
+[[rule]]
+name = "dusk"
+thing = "desk"
+field = "lihgt"
+below = 20
+set.desk = { picture = "CAT", shwo = "x" }
+set."porch@home.example" = { dimmer = 300, lamp = "on", lmap = true }
+[[rule]]
+thing = "sdm"
+field = "power"
+equals = "much"
+set.sdm = { power = 1 }
+set.hub = { lamp = true }
+[[rule]]
+name = "fine"
+thing = "porch"
+field = "button"
+equals = true
+set.desk = { picture = "HEART", show = "true" }
+set.porch = { dimmer = " 255", lamp = false }
+[[rule]]
+name = "unknown"
+thing = "feed"
+field = "what"
+above = 1
+set."stove@cabin.example" = { x = 1 }
+[[rule]]
+name = "far"
+thing = "porch@cabin.example"
+field = "what"
+above = 1
+set.plug = { x = 1 }
+set."porch@cabin.example" = { x = 1 }
+[[rule]]
+thing = "porch"
+gone = true
+set.desk = { show = "porch is gone" }
+"""
+WRONG = [
+    "[[rule]] 'dusk': desk has no field 'lihgt'; did you mean 'light'?",
+    "[[rule]] 'dusk': desk cannot have picture=CAT: Picture on the display: one of OFF, HEART, HAPPY, SAD, YES, NO, "
+    "DUCK, HOUSE, UMBRELLA, SKULL.",
+    "[[rule]] 'dusk': desk has no control 'shwo'; did you mean 'show'?",
+    "[[rule]] 'dusk': porch, as it is declared, cannot have dimmer=300: Dimmer: a whole number from 0 to 255.",
+    "[[rule]] 'dusk': porch, as it is declared, cannot have lamp=on: Lamp: true or false.",
+    "[[rule]] 'dusk': porch, as it is declared, has no control 'lmap'; did you mean 'lamp'?",
+    "[[rule]] 'power is much': 'power is much' is never so: power of sdm is a number.",
+    "[[rule]] 'power is much': sdm has no control 'power'; there are none",
+    "[[rule]] 'power is much': hub has no control 'lamp'; there are none",
+]
+
+
+def test_a_word_of_a_rule_that_a_thing_does_not_know_is_noted(home, config):
+    home.write_text(home.read_text() + WORDS + "[gateway.mqtt]\n")
+    assert list(check.rules(load(home), running=False)) == [("note", each) for each in WRONG]
+
+
+def test_a_field_that_the_running_node_reads_is_there(types, home, config, monkeypatch):
+    home.write_text(home.read_text() + WORDS)
+    lihgt = {"name": "lihgt", "label": "", "type": "quantity", "unit": "", "value": "1", "stamp": 1.0}
+    known = {"user-list": [], "thing-list": [{"name": "desk", "readings": [lihgt]}, {"name": "plug", "readings": []}]}
+    monkeypatch.setattr("node.cli.office.ask_running", lambda config, do: known[do])
+    assert [said for _, said in check.rules(load(home), running=True)] == WRONG[1:]
 
 
 def test_a_gateway_may_bring_the_thing_that_is_granted(home, config):

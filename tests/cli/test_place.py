@@ -34,6 +34,22 @@ def test_without_config_the_file_is_the_one_that_up_has_made(types, ours, words,
     assert types(*words)[2].startswith(f"{ours}:1: ")
 
 
+@pytest.mark.parametrize("words", [["user", "list"], ["thing", "list"], ["thing", "log", "hub"], ["check"], ["run"]])
+def test_the_directory_that_up_was_given_does_as_well(types, ours, tmp_path, words, monkeypatch):
+    monkeypatch.setattr("node.cli.check.names", no_dns)
+    monkeypatch.setattr("node.cli.ground.serve", lambda config: 0)
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "hobnode.toml").write_text(QUIET)
+    assert types(*words, "--data", there)[0] == 0
+    (there / "hobnode.toml").write_text("domian = 'x'")
+    assert types(*words, "--data", there)[2].startswith(f"{there / 'hobnode.toml'}:1: ")
+    missing = f"{tmp_path / 'hobnode.toml'}: cannot be read: No such file or directory\n"
+    assert types(*words, "--data", tmp_path) == (2, "", missing)
+    code, _, err = types(*words, "--data", there, "--config", there / "hobnode.toml")
+    assert code == 2 and "not allowed with argument" in err
+
+
 async def no_dns(config):
     return []
 

@@ -3,8 +3,10 @@
 import asyncio
 from contextlib import closing
 
+import pytest
+
 from node.base.jid import make
-from node.cli.thing import _reading, _row
+from node.cli.thing import _plain, _reading, _row
 from node.config import load
 from node.hub.hub import Hub
 from node.hub.store import Store
@@ -44,6 +46,33 @@ def test_readings_are_shown_with_label_and_unit(home):
     assert _reading({"name": "x", "label": "", "unit": "", "value": "1\x1b[2J"}).startswith("x 1")
 
 
+@pytest.mark.parametrize(
+    ("name", "type", "value", "said"),
+    [
+        ("lamp", "boolean", "true", "lamp on"),
+        ("lamp", "boolean", "false", "lamp off"),
+        ("back_door", "boolean", "true", "back_door open"),
+        ("word", "string", "true", "word true"),
+    ],
+)
+def test_what_is_true_or_false_is_shown_in_the_words_of_people(name, type, value, said):
+    assert _reading({"name": name, "label": "", "type": type, "unit": "", "value": value}) == said
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("lamp=true, fade=3, door=false", "lamp=on, fade=3, door=off"),
+        ("lamp is true", "lamp is on"),
+        ("failed: lamp is not true; it says false", "failed: lamp is not on; it says off"),
+        ("failed: lamp: true or false.", "failed: lamp: on or off."),
+        ("text=true love", "text=true love"),
+    ],
+)
+def test_the_log_says_on_and_off(kept, shown):
+    assert _plain(kept) == shown
+
+
 def test_what_a_gateway_has_brought_is_told_too(types, home, monkeypatch):
     lamp = {"name": "lamp", "state": "online", "reason": "", "since": 0, "readings": []}
     monkeypatch.setattr(
@@ -71,7 +100,7 @@ def test_the_log_tells_what_was_done_with_a_thing(types, home):
     assert (code, err) == (0, "")
     head, line = out.splitlines()
     assert head.split() == ["TIME", "WHO", "BY", "WHAT", "OUTCOME"]
-    assert line.split()[2:] == ["ann@home.example/phone", "chat", "lamp=true", "done"]
+    assert line.split()[2:] == ["ann@home.example/phone", "chat", "lamp=on", "done"]
 
 
 def test_of_a_thing_that_nobody_has_touched_the_log_says_so(types, home):

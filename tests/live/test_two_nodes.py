@@ -182,3 +182,34 @@ def test_a_certificate_that_is_not_the_pinned_one(two, run):
         await ann.leaves()
 
     run(talk())
+
+
+def test_a_fingerprint_that_changes_ends_the_links_that_are_open(two, run):
+    home, cabin = two()
+    ours = peer(cabin)
+
+    async def read_again(table):
+        home.configure(table)
+        home.process.send_signal(signal.SIGHUP)
+        await home.says("read again")
+
+    async def talk():
+        ann = await Person(f"ann@{HOME}/phone", home).logs_in()
+        cleo = await Person(f"cleo@{CABIN}/desk", cabin).logs_in()
+        ann.send_message(f"cleo@{CABIN}", "one", mtype="chat")
+        await cleo.hears(lambda s: s["body"] == "one")
+        cleo.send_message(f"ann@{HOME}", "two", mtype="chat")
+        await ann.hears(lambda s: s["body"] == "two")
+        await read_again(peer(cabin, "AB" * 32))
+        await home.says(f"link to {CABIN}: ended, certificate is not the pinned one")
+        await home.says(f"link from {CABIN}: ended with reset")
+        ann.send_message(f"cleo@{CABIN}", "three", mtype="chat")
+        refused = await ann.hears(lambda s: s["type"] == "error")
+        assert "certificate is not the pinned one" in refused["error"]["text"]
+        await read_again(ours)
+        ann.send_message(f"cleo@{CABIN}", "four", mtype="chat")
+        await cleo.hears(lambda s: s["body"] == "four")
+        await cleo.leaves()
+        await ann.leaves()
+
+    run(talk())

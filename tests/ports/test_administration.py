@@ -139,7 +139,8 @@ def test_things_are_described_as_they_are(hub, ask, thing):
         assert told["state"] == expected
     assert told["name"] == "porch"
     assert told["reason"] == "USB cable gone"
-    assert told["readings"] == [{"name": "light", "label": "Light", "unit": "%", "value": "40.0", "stamp": 5.0}]
+    light = {"name": "light", "label": "Light", "type": "quantity", "unit": "%", "value": "40.0", "stamp": 5.0}
+    assert told["readings"] == [light]
 
 
 def test_a_thing_is_nobodys_account(ask, thing):

@@ -36,6 +36,13 @@ def test_pr_9_ping_and_time_are_answered(ben):
     assert re.search(r"<tzo>[+-]\d\d:\d\d</tzo><utc>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ</utc>", answer)
 
 
+def test_pr_3_a_thing_goes_by_its_label_and_its_capabilities_by_none(ben):
+    """XEP-0030 §3.1; who asks the resource looks whether the answer fits the hash of its presence."""
+    disco = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+    assert "<identity category='client' type='bot' name='Porch'/>" in ask(ben, disco, "porch@hub.local")
+    assert "<identity category='client' type='bot' name='hobnode'/>" in ask(ben, disco, "porch@hub.local/hw")
+
+
 def test_pr_2_the_node_of_the_capabilities_is_answered_with_the_same(ben):
     presence = ben.says("<presence to='porch@hub.local' type='probe'/>").heard[0]
     node, version = (re.search(f" {name}='([^']*)'", presence)[1] for name in ("node", "ver"))

@@ -41,6 +41,8 @@ _RETRACTION = kind("retract", RETRACT)
 
 @dataclass
 class Options:
+    """`[archive]`."""
+
     keep_days: int = 365  # "what did you say last summer?" is asked, and of older things rarely; 0: for ever
     megabytes: int = 1024  # of archive.db: a chatting family of six fills it in five years; 0: as the disk allows
 

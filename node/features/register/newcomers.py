@@ -33,6 +33,8 @@ TRIES = 10  # names that were taken, and wrong tokens, from one network in an ho
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """`[register]`."""
+
     open: bool = False  # whether anybody may make an account; who has an invitation always may
 
 

@@ -12,23 +12,29 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from node.base.errors import StanzaError, StreamError
 from node.base.jid import Jid, parse
 from node.base.stanza import Stanza
 from node.hub.hub import Hub
+from node.net import certificate
 from node.net.deadlines import Deadlines
-from node.net.dns import Resolver
 from node.net.listener import Listener, Strangers
 from node.net.tls import Identity
 from node.net.turn import Turn
-from node.ports.dialback import Secret
 from node.ports.link.failure import LinkError
-from node.ports.link.incoming import Incoming
 from node.ports.link.kept import Kept
-from node.ports.link.openings import Openers
-from node.ports.link.outbox import Outbox, sender_of
+from node.ports.link.openings import Openers, sender_of
 from node.ports.link.trust import Trust
+
+# What speaks and listens is loaded when another server is met: 0.3 MiB, and many a home never meets one.
+if TYPE_CHECKING:
+    from node.net.dns import Resolver
+    from node.ports.dialback import Secret
+    from node.ports.link.incoming import Incoming
+    from node.ports.link.outbox import Outbox
 
 log = logging.getLogger("hobnode")
 
@@ -56,13 +62,18 @@ class Peer:
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
             raise ValueError(f"port must be from 1 to 65535, not {self.port}")
-        digits = self.fingerprint.lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
+        digits = certificate.digits(self.fingerprint)
         if self.fingerprint and not _SHA256.fullmatch(digits):
-            raise ValueError("fingerprint must be a SHA-256: 64 hexadecimal digits, as `hobnode check` prints it")
+            strange = next((each for each in digits if each not in "0123456789abcdef"), "")
+            why = f"and {strange!r} is none" if strange else f"not {len(digits)}"
+            wanted = "a SHA-256: 64 hexadecimal digits, as `hobnode check` prints it"
+            raise ValueError(f"fingerprint must be {wanted}, {why}")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """What the configuration says of other servers."""
+
     peers: Mapping[str, Peer] = field(default_factory=dict)  # by domain, prepared
     own: tuple[str, str] | None = None  # the files of our certificate and its key, for peers that ask (EXTERNAL)
     rate: int = 4 * 65536  # bytes per second that one peer may send: as four clients; 0: no limit
@@ -78,8 +89,6 @@ class Links:
         self.identity = identity
         self.turn = turn
         self.trust = Trust(options.peers, options.own)
-        self.resolver = Resolver()
-        self.secret = Secret(secrets.token_hex(32))  # new at each start: keys live as long as a stream
         self.people = Openers(OPENINGS, SHARE, DOMAINS, DOMAINS_EACH)
         self.knocking = Openers(*KNOCKING)
         self.kept = Kept(hub)
@@ -96,6 +105,8 @@ class Links:
         """
 
         def accept(sock: socket.socket, peer: tuple[str, int]) -> None:
+            from node.ports.link.incoming import Incoming
+
             stream = Incoming(self, sock, peer, listener)
             self.streams.add(stream)
             self.deadlines.add(stream)
@@ -108,11 +119,26 @@ class Links:
                 self._send_old(row, message)
         return listener
 
+    @cached_property
+    def resolver(self) -> "Resolver":
+        from node.net.dns import Resolver
+
+        return Resolver()
+
+    @cached_property
+    def secret(self) -> "Secret":
+        """New at each start: keys live as long as a stream."""
+        from node.ports.dialback import Secret
+
+        return Secret(secrets.token_hex(32))
+
     def hosted(self, domain: str) -> bool:
         return domain == self.hub.host
 
-    def outbox(self, domain: Jid, openers: Openers, opener: str) -> Outbox:
+    def outbox(self, domain: Jid, openers: Openers, opener: str) -> "Outbox":
         """The outbox of a domain, made for the sake of `opener` if it is not there. Raises LinkError."""
+        from node.ports.link.outbox import Outbox
+
         box = self.outboxes.get(domain)
         if box is None:
             box = Outbox(self, domain, openers, opener)
@@ -151,14 +177,23 @@ class Links:
         if stanza.name != "presence" or stanza.type == "subscribe":
             self.hub.refuse(stanza, error)
 
-    def ended(self, stream: Incoming) -> None:
+    def ended(self, stream: "Incoming") -> None:
         self.streams.discard(stream)
         self.deadlines.discard(stream)
 
     def reload(self, options: Options) -> None:
-        """Peers or our certificate have changed: holds for the links that are opened from now on."""
-        self.options = options
-        self.trust = Trust(options.peers, options.own)
+        """Peers or our certificate have changed: who is believed no more is hung up on, all else holds for the links
+        that are opened from now on."""
+        peers, before = self.options.peers, self.trust
+        self.options, self.trust = options, Trust(options.peers, options.own)
+        for domain, box in list(self.outboxes.items()):
+            if peers.get(domain) != options.peers.get(domain):
+                box.forgive()
+            if box.link is not None:
+                box.link.look_again()
+        for stream in list(self.streams):  # those were believed by what a link of ours was shown at that time
+            if any(self.trust.wants_another(domain, before) for domain in stream.domains):
+                stream.close(StreamError("reset", "another certificate is wanted of you"))
 
     def close(self) -> None:
         """Listens no more, sends no more, and says goodbye to everybody."""
@@ -171,7 +206,8 @@ class Links:
         for stream in list(self.streams):
             stream.close(StreamError("system-shutdown"))
         self.deadlines.close()
-        self.hub.spawn(self.resolver.close(), "the resolver's end")
+        if "resolver" in vars(self):  # somebody has asked
+            self.hub.spawn(self.resolver.close(), "the resolver's end")
 
     def _too_slow(self, stream) -> None:
         stream.close(StreamError("connection-timeout", f"no dialback within {STRANGER_SECONDS} s"))

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from node.base.jid import Jid
+from node.base.stanza import Stanza
 from node.ports.link.failure import Crowded
 
 if TYPE_CHECKING:
@@ -118,3 +119,8 @@ class Openers:
         if not own:
             del self._boxes[box.opener]
         self._count -= 1
+
+
+def sender_of(stanza: Stanza) -> str:
+    """Whom a link is opened for."""
+    return stanza.sender.bare if stanza.sender is not None else ""

@@ -20,7 +20,7 @@ from node.base.stanza import SERVER, Stanza
 from node.hub.store import StoreError
 from node.ports.dialback import Packet
 from node.ports.link.failure import Crowded, LinkError, silent
-from node.ports.link.openings import Openers, Turn
+from node.ports.link.openings import Openers, Turn, sender_of
 from node.ports.link.outgoing import LOOK_SECONDS, Outgoing
 from node.ports.link.way import reach
 
@@ -170,6 +170,10 @@ class Outbox:
             raise self._too_late() from None
         finally:
             self._asking -= 1
+
+    def forgive(self) -> None:
+        """Something else is configured for this domain: that it has failed means nothing any more."""
+        self._failure, self._failures = None, 0
 
     def close(self, error: StreamError) -> None:
         """The node stops: the link ends with that reason, what is under way is given up. The store has it."""
@@ -324,8 +328,3 @@ class Outbox:
 
     def _too_late(self) -> LinkError:
         return silent(f"no answer within {ATTEMPT_SECONDS} s")
-
-
-def sender_of(stanza: Stanza) -> str:
-    """Whom a link is opened for."""
-    return stanza.sender.bare if stanza.sender is not None else ""

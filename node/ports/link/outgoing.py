@@ -9,6 +9,7 @@ import asyncio
 import base64
 import logging
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class Outgoing:
         "_largest",
         "_links",
         "_questions",
+        "_shown",
         "_waiter",
         "_written",
         "domain",
@@ -79,6 +81,7 @@ class Outgoing:
         self._heard: deque[Event] = deque()  # while we negotiate
         self._waiter: asyncio.Future[None] | None = None
         self._handshaking = False
+        self._shown: tuple[bytes | None, bool] = None, False  # the certificate, and whether it was found to be valid
         self._fault: LinkError | None = None  # why it has ended
         self._written = 0  # bytes
 
@@ -110,6 +113,7 @@ class Outgoing:
                 await self._negotiate(direct_tls)
         except TimeoutError:
             raise silent(f"fell silent, at {address} port {port}") from None
+        self._links.trust.check(self.domain, *self._shown)  # which may be another than at the handshake
         self.is_open = True
         while self._heard and self.is_open:
             self._handle(self._heard.popleft())
@@ -166,7 +170,9 @@ class Outgoing:
         self._handshaking = False
         if self._fault is not None:
             raise self._fault
-        self._links.trust.check(self.domain, line.certificate_der)
+        assert line.tls is not None
+        self._shown = line.certificate_der, line.tls.context.verify_mode == ssl.CERT_REQUIRED
+        self._links.trust.check(self.domain, *self._shown)
         end_when_silent(line)
 
     async def _show_certificate(self) -> bool:
@@ -314,6 +320,13 @@ class Outgoing:
     def close(self, error: StreamError | None = None) -> None:
         """Ends the stream in order, with the reason if there is one."""
         self._fail(silent("closed by us"), error)
+
+    def look_again(self) -> None:
+        """Whom we trust has changed: ends the stream if its certificate is believed no more."""
+        try:
+            self._links.trust.check(self.domain, *self._shown)
+        except LinkError as fault:
+            self._fail(fault, StreamError("reset", "your certificate is believed no more"))
 
     def abort(self) -> None:
         """Gives a negotiation up."""

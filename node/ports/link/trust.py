@@ -42,13 +42,19 @@ class Trust:
                 raise LinkError("internal-server-error", str(error)) from None
         return self._contexts[verify]
 
-    def check(self, domain: str, der: bytes | None) -> None:
-        """Compares with the pin. Chain and name were the business of the handshake. Raises LinkError."""
+    def check(self, domain: str, der: bytes | None, verified: bool) -> None:
+        """Compares with the pin; without one the handshake has to have `verified` chain and name. Raises LinkError."""
         pin = self._pin(domain)
         if pin and not certificate.matches(der, pin):
             shown = certificate.spell(sha256(der).digest()) if der else "none"
             raise distrusted(f"certificate is not the pinned one; its fingerprint is {shown}")
+        if not pin and not verified:
+            raise distrusted("certificate is pinned no more")
+
+    def wants_another(self, domain: str, before: "Trust") -> bool:
+        """Whether another certificate is believed, or may be, than `before`."""
+        return self._pin(domain) != before._pin(domain)
 
     def _pin(self, domain: str) -> str:
         peer = self._peers.get(domain)
-        return peer.fingerprint if peer else ""
+        return certificate.digits(peer.fingerprint) if peer else ""

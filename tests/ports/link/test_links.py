@@ -1,10 +1,14 @@
 """Two nodes and the links between them, as their people see it."""
 
 import socket
+from dataclasses import replace
+
+import pytest
 
 from node.base.element import E
 from node.base.stanza import CLIENT
-from node.ports.link import TICK_SECONDS
+from node.ports.link import TICK_SECONDS, Options, Peer
+from node.ports.link.outgoing import Outgoing
 from tests.conftest import until
 from tests.ports.link.conftest import CABIN, HOME, Ear
 
@@ -130,6 +134,80 @@ def test_F6_a_line_on_which_nothing_is_acknowledged_is_ended_by_the_kernel(world
         for end in (home.outboxes[CABIN].link, *cabin.streams):
             patience = end._connection.tls.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
             assert patience + TICK_SECONDS < 180  # security: F6
+
+    world(story)
+
+
+def pinned(world, fingerprint):
+    """What home's configuration says now."""
+    peers = {CABIN: Peer(fingerprint=fingerprint)} if fingerprint else {}
+    return Options(peers, world.papers[HOME].own)
+
+
+async def linked_both_ways(world):
+    home, cabin = world.node(HOME), world.node(CABIN)
+    ann, ben = Ear(home.hub, f"ann@{HOME}/phone"), Ear(cabin.hub, f"ben@{CABIN}/desk")
+    ann.sends("message", to=ben.jid)
+    await ben.hears()
+    ben.sends("message", to=ann.jid)
+    await ann.hears()
+    return home, cabin, ann, ben
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "words"),
+    [("AB" * 32, "certificate is not the pinned one; its fingerprint is "), ("", "certificate is pinned no more")],
+)
+def test_F4_who_is_believed_no_more_is_hung_up_on(world, caplog, fingerprint, words):
+    """Both ways, and what is said then finds no way, until the right fingerprint stands there again."""
+    caplog.set_level("INFO")
+
+    async def story(world):
+        home, cabin, ann, ben = await linked_both_ways(world)
+        home.reload(pinned(world, fingerprint))
+        assert home.outboxes[CABIN].link is None
+        assert any(each.startswith(f"link to {CABIN}: ended, {words}") for each in caplog.messages)
+        assert any(each.startswith(f"link from {CABIN}: ended with reset") for each in caplog.messages)
+        await until(lambda: not home.streams)
+        ann.sends("message", to=ben.jid, id="2")
+        assert "<remote-server-not-found " in repr(await ann.hears())
+        home.reload(pinned(world, world.papers[CABIN].fingerprint))
+        ann.sends("message", to=ben.jid, id="3")
+        assert (await ben.hears()).id == "3"
+
+    world(story)
+
+
+@pytest.mark.parametrize("spelt", [str, str.lower, "sha256:{}".format, lambda text: text.replace(":", "")])
+def test_who_is_still_believed_stays(world, spelt):
+    async def story(world):
+        home, cabin, ann, ben = await linked_both_ways(world)
+        link, streams = home.outboxes[CABIN].link, set(home.streams)
+        options = pinned(world, spelt(world.papers[CABIN].fingerprint))
+        home.reload(replace(options, peers={**options.peers, "shed.example": Peer(fingerprint="AB" * 32)}))
+        assert home.outboxes[CABIN].link is link and link.may_send
+        ben.sends("message", to=ann.jid, id="2")
+        assert (await ann.hears()).id == "2"
+        assert home.streams == streams
+
+    world(story)
+
+
+def test_F4_whoever_is_believed_no_more_while_a_link_is_opened_gets_nothing(world, monkeypatch):
+    async def story(world):
+        home, cabin = world.node(HOME), world.node(CABIN)
+        ann, ben = Ear(home.hub, f"ann@{HOME}/phone"), Ear(cabin.hub, f"ben@{CABIN}/desk")
+        negotiate = Outgoing._negotiate
+
+        async def slow(link, direct_tls):
+            await negotiate(link, direct_tls)
+            if link.domain == CABIN:
+                home.reload(pinned(world, ""))
+
+        monkeypatch.setattr(Outgoing, "_negotiate", slow)
+        ann.sends("message", to=ben.jid)
+        assert "certificate is pinned no more" in repr(await ann.hears())
+        assert not ben.stanzas
 
     world(story)
 
