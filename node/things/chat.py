@@ -301,9 +301,10 @@ class Talk:
         try:
             await self.access.command(thing, {control.name: value}, self.asker, "chat")
         except ControlError as error:
-            wanted = error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
+            if error.type == "modify":
+                return error.text.replace("true or false", "on or off") if control.type == "boolean" else error.text
             done = "confirmed" if there else "changed"  # what is not confirmed may have been done
-            return wanted if error.type == "modify" else f"{title} was not {done}. {error.text}"
+            return f"{title} was not {done}. {words.spoken(control, error.text)}"
         done = words.value(control, controls.normal(control, value.strip()) or value)
         return f"{title} is {done} (took {clock() - begun:.1f} s)."
 
@@ -323,15 +324,8 @@ class Talk:
         waiting = followers.waiting(thing)
         return "\n".join(lines + ([f"Waiting for approval: {', '.join(waiting)}"] if waiting else []))
 
-    def approve(self, name):
-        return self.decide(name, self.chat.followers.approve, "follows me now", "does not wait for approval")
-
-    def deny(self, name):
-        return self.decide(name, self.chat.followers.deny, "does not follow me", "neither follows me nor waits")
-
-    def decide(self, name, act, done, absent):
-        thing, followers = self.thing, self.chat.followers
-        verb = "deny" if act == followers.deny else "approve"
+    def decide(self, verb, name):
+        verb, thing, followers = verb.lower(), self.thing, self.chat.followers
         if not self.access.is_owner(self.asker):
             if self.access.audit.refused(thing.jid, self.asker, "chat", f"{verb} {name}", "refused"):
                 log.warning("%s: %s may not decide about %r", thing.jid.local, self.asker, name)
@@ -340,17 +334,28 @@ class Talk:
             jid = parse(name.removeprefix("xmpp:")).bare
         except JidError:
             return f"{name} is no address. Say for example: approve ann@home.example"
-        known = followers.waiting(thing)
-        if act == followers.deny:
-            known = known + followers.followers(thing)
-        if jid not in known:
-            return f"{jid} {absent}."
-        return self.decided(act, verb, jid, done)
+        waits, follows = jid in followers.waiting(thing), jid in followers.followers(thing)
+        if verb == "approve":
+            if not waits:
+                return f"{jid} follows me already." if follows else f"{jid} has not asked to follow me."
+            return self.decided(verb, followers.approve, jid, f"{jid} follows me now.")
+        if not (waits or follows):
+            return f"{jid} does not follow me, and has not asked to.{self.granted(jid)}"
+        said = f"{jid} {'follows me no longer' if follows else 'may not follow me'}.{self.granted(jid)}"
+        return self.decided(verb, followers.deny, jid, said)
 
-    async def decided(self, act, verb, jid, done):
+    async def decided(self, verb, act, jid, said):
         await act(self.thing, jid)
         self.access.audit.note(self.thing.jid, self.asker, "chat", f"{verb} {jid}")
-        return f"{jid} {done}."
+        return said
+
+    def granted(self, jid):
+        """What somebody may do who does not follow: who was denied is thought to be shut out."""
+        control = self.access.may_control(self.thing, jid)
+        if not (control or jid in self.access.named(self.thing, "read")):
+            return ""
+        what = "read and control" if control else "read"
+        return f" But a grant lets {jid} {what} me: say revoke {jid}, or change [access] in the configuration."
 
     # Neither
 
@@ -376,8 +381,7 @@ GRAMMAR = [
         (r"status[?]?|[?]", Talk.status),
         (r"[?][?]", Talk.everything),
         (r"who[?]?", Talk.who),
-        (r"approve (\S+)", Talk.approve),
-        (r"deny (\S+)", Talk.deny),
+        (r"(approve|deny) (\S+)", Talk.decide),
         (r"(?:set )?(.+?) ?:= ?(.*)", Talk.assign),
         (r"set (.+)", Talk.set),
         (r"(?:turn|switch)(?: (on|off))?(?: (.+?))??(?: (on|off))?[!.]*", Talk.turn),

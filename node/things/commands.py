@@ -226,7 +226,8 @@ class Commands:
         except ControlError as error:
             if error.type == "modify":
                 raise refused("bad-payload", error.text) from None
-            return ended(iq, command, name, E("note", NS, error.text, type="error"))  # AH-7
+            text = words.spoken(controls.get(error.name), error.text)
+            return ended(iq, command, name, E("note", NS, text, type="error"))  # AH-7
         said = [
             f"{words.capital(words.title(controls[var]))} is {words.value(controls[var], text)}."
             for var, text in values.items()

@@ -1,5 +1,6 @@
 """How the values of a thing are said to people: `21.4 °C · 48 % · door closed`."""
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -24,6 +25,7 @@ TRUTHS = {
     "motion": ("none", "seen"),
     "water": ("none", "found"),
 }
+TRUTH = re.compile(r"\b(?:true|false)\b")
 
 
 def sentence(text: str) -> str:
@@ -40,6 +42,13 @@ def truth(item: Field | Control, value: str) -> str:
     """A boolean in words: 'closed' or 'open' for a door, 'off' or 'on' for a lamp."""
     last = item.name.casefold().replace("_", " ").split()[-1:]
     return TRUTHS.get(last[0] if last else "", ("off", "on"))[value == "true"]
+
+
+def spoken(control: Control | None, text: str) -> str:
+    """What a driver says of a control, with people's words for its true and false: 'it says off'."""
+    if control is None or control.type != "boolean":
+        return text
+    return TRUTH.sub(lambda found: truth(control, found[0]), text)
 
 
 def value(item: Field | Control, text: str) -> str:

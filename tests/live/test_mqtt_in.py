@@ -110,6 +110,13 @@ async def follows(ann, home, name, text):
     )
 
 
+async def answers(ann, thing, question, condition):
+    """Asks until that is the answer: what is said at the broker is on its way for a moment."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition(await ann.says(thing, question)):
+            pass
+
+
 @tale
 async def test_a_lamp_becomes_a_contact_by_itself_and_is_switched(home, broker):
     with Zigbee2Mqtt(broker) as lamp:
@@ -131,7 +138,7 @@ async def test_a_lamp_that_does_not_obey_is_answered_within_the_deadline(home, b
         ann = await ann_at(home)
         await follows(ann, home, "kitchen-lamp", "light off")
         answer = await ann.says(LAMP, "light on")
-        assert "it has not said within 4.5 s that light is true; it says false" in answer, answer
+        assert "it has not said within 4.5 s that light is on; it says off" in answer, answer
         await ann.leaves()
 
 
@@ -206,6 +213,44 @@ async def test_what_others_were_heard_to_announce(home, broker):
         assert talker.came, "what is retained is said"
         published = [message.topic for message in talker.came if message.topic.startswith("hobnode/")]
         assert published and not any("balcony" in topic or "boiler" in topic for topic in published), published
+        await ann.leaves()
+
+
+@tale
+async def test_a_button_is_pressed_a_part_is_away_and_the_thing_is_forgotten(home, broker):
+    porch, about = "porch@home.example", {"ids": ["porch"], "name": "Porch"}
+    parts = {
+        "b": {"p": "event", "name": "Button", "uniq_id": "b", "stat_t": "porch/b", "evt_typ": ["single", "double"]},
+        "t": {"p": "sensor", "name": "Air", "uniq_id": "t", "stat_t": "porch/t", "avty_t": "porch/t/there"},
+        "s": {"p": "vacuum", "name": "Robot", "uniq_id": "s", "stat_t": "porch/s", "cmd_t": "porch/s/set"},
+    }
+    table = {"dev": about, "o": {"name": "box"}, "avty_t": "porch/there", "cmps": parts}
+    with Talker(broker) as talker:
+        for topic, said in (
+            ("porch/there", "online"),
+            ("porch/t/there", "online"),
+            ("porch/t", "4.30"),
+            ("porch/s", '{"state": "docked"}'),
+            ("porch/b", '{"event_type": "double"}'),
+            ("homeassistant/device/porch/config", json.dumps(table)),
+        ):
+            talker.says(topic, said, retain=True)
+        ann = await ann_at(home)
+        await follows(ann, home, "porch", "robot docked")
+        assert "none" in await ann.says(porch, "button?"), "what is kept has happened before"
+        await ann.says(porch, "watch button")
+        talker.says("porch/b", '{"event_type": "single"}')
+        await ann.hears(lambda stanza: stanza.name == "message" and "Button is single (it was none" in stanza["body"])
+        await answers(ann, porch, "air?", lambda text: "4.30" in text)
+        talker.says("porch/t/there", "offline", retain=True)
+        await answers(ann, porch, "air?", lambda text: "4.30" not in text)
+        assert "docked" in await ann.says(porch, "robot?")
+        assert "porch@home.example is online" in home.command("thing", "forget", "porch").stderr
+        talker.says("homeassistant/device/porch/config", "", retain=True)
+        await home.says("no longer announced on MQTT")
+        assert home.command("thing", "forget", "porch").stdout.startswith("forgot porch@home.example: followers")
+        assert "forget porch" in home.command("thing", "log", "hub").stdout
+        assert "forget porch" not in home.command("thing", "log", "porch").stdout
         await ann.leaves()
 
 

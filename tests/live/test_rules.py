@@ -90,7 +90,8 @@ async def ann_at(home):
 async def it_gets_dark(ann, uno, shed):
     uno.light(DARK)
     await asyncio.to_thread(shed.wait, "pin lamp 1")
-    await ann.hears(said("dark at the cabin: "))
+    told = await ann.hears(said("dark at the cabin: "))
+    assert told["body"].endswith(" %"), "the unit that the thing there has said"
 
 
 def log(home, name):
@@ -118,9 +119,9 @@ def test_a_board_there_sets_a_lamp_here_and_one_there_and_tells_a_person(two, un
         await asyncio.to_thread(uno.wait, "pin 13 1")
         uno.light(BRIGHT)
         await asyncio.to_thread(shed.wait, "pin lamp 0")
-        await logs(home, "shed", STOVE, "rule: dusk", "lamp=true", "done")
-        await logs(home, "shed", STOVE, "rule: dawn", "lamp=false", "done")
-        await logs(home, "hub", STOVE, "rule: dusk", f"{STOVE}: lamp=true", "done")
+        await logs(home, "shed", STOVE, "rule: dusk", "lamp=on", "done")
+        await logs(home, "shed", STOVE, "rule: dawn", "lamp=off", "done")
+        await logs(home, "hub", STOVE, "rule: dusk", f"{STOVE}: lamp=on", "done")
         await ann.leaves()
 
     run(talk())
@@ -162,7 +163,7 @@ def test_without_a_grant_there_the_audit_here_says_forbidden_and_what_is_ours_is
         ann = await ann_at(home)
         await it_gets_dark(ann, uno, shed)
         assert "failed" in await logs(home, "hub", STOVE, "rule: dusk", "may not control")
-        await logs(home, "shed", STOVE, "rule: dusk", "lamp=true", "done")
+        await logs(home, "shed", STOVE, "rule: dusk", "lamp=on", "done")
         await logs(cabin, "stove", MACHINE, "refused")
         assert not uno.times("pin 13 1")
         await ann.leaves()

@@ -10,7 +10,7 @@ from node.base import stamp
 from node.base.element import escape
 from node.base.errors import StanzaError
 from node.hub.driver import Control, Field
-from node.things.access import Options
+from node.things.access import Grant, Options
 from tests.conftest import Heard, settle
 from tests.things.conftest import stanza_of, until
 
@@ -226,6 +226,8 @@ def test_a_value_that_was_mistyped_is_no_warning_and_a_board_that_refuses_is(ann
 def test_a_board_that_refuses_is_quoted(ann, board):
     board.fault = "the relay is stuck"
     assert ask(ann, "lamp on") == ["Lamp was not confirmed. Porch: the relay is stuck"]
+    board.fault = "it is false after true was written"
+    assert ask(ann, "lamp on") == ["Lamp was not confirmed. Porch: it is off after on was written"]
 
 
 @pytest.mark.parametrize("said", ["porch on", "turn it on", "please turn on the porch", "turn the porch on"])
@@ -392,12 +394,27 @@ def test_only_an_owner_decides_who_follows(ann, ben, hub, porch, person):
     eve = person("eve@hub.local/x").says("<presence to='porch@hub.local' type='subscribe'/>")
     assert "Only an owner can decide that." in ask(ben, "approve eve@hub.local")[0]
     assert "Waiting for approval: eve@hub.local" in ask(ann, "who")[-1]
-    assert ask(ann, "approve nobody@hub.local") == ["nobody@hub.local does not wait for approval."]
+    assert ask(ann, "approve nobody@hub.local") == ["nobody@hub.local has not asked to follow me."]
     assert "is no address" in ask(ann, "approve @@")[0]
     assert ask(ann, "approve xmpp:eve@hub.local")[-1] == "eve@hub.local follows me now."
+    assert ask(ann, "approve eve@hub.local") == ["eve@hub.local follows me already."]
     assert hub.need("followers").waiting(porch) == []
     settle(hub)
     assert ask(eve, "humidity") == ["humidity: 48 %"]
+
+
+def test_who_is_denied_is_told_of_with_what_a_grant_still_lets_him(ann, ben, hub, porch, person):
+    person("eve@hub.local/x").says("<presence to='porch@hub.local' type='subscribe'/>")
+    ann.forgets()
+    assert ask(ann, "deny eve@hub.local")[-1] == "eve@hub.local may not follow me."
+    nobody = "eve@hub.local does not follow me, and has not asked to."
+    assert ask(ann, "deny eve@hub.local") == [nobody]
+    for right, what in (("read", "read"), ("control", "read and control")):
+        hub.need("access").grant([Grant("porch", right, "eve@hub.local"), Grant("porch", right, "ben@hub.local")])
+        lets = f" But a grant lets eve@hub.local {what} me: say revoke eve@hub.local, or change [access] in the "
+        assert ask(ann, "deny eve@hub.local") == [f"{nobody}{lets}configuration."]
+    said = ask(ann, "deny ben@hub.local")[-1]
+    assert said.startswith("ben@hub.local follows me no longer. But a grant lets ben@hub.local read and control me: ")
 
 
 def test_a_decision_that_cannot_be_kept_is_told(ann, ben, hub, monkeypatch):

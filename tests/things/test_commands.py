@@ -163,10 +163,10 @@ def test_ah_8_a_wrong_answer_is_a_bad_payload_and_may_be_mended(ann, board, give
 
 
 def test_ah_7_what_failed_is_completed_with_an_error_note(hub, ann, porch, board):
-    board.fault = "the relay is stuck"
+    board.fault = "the relay is still false"
     done = run(ann, inner=submit(lamp="1"))
     assert "status='completed'" in done
-    assert "<note type='error'>Porch: the relay is stuck</note>" in done
+    assert "<note type='error'>Porch: the relay is still off</note>" in done
     board.pull("USB cable gone")
     until(hub, lambda: not porch.online)
     assert re.search(

@@ -1,6 +1,7 @@
 """Rules: once when a condition becomes true, with what a thing has confirmed in the audit, and never in circles."""
 
 import asyncio
+import re
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from node.base.jid import parse
 from node.base.stanza import Stanza
 from node.config import load
 from node.hub.controls import TEXT_LIMIT
+from node.hub.store import StoreError
 from node.hub.thing import Thing
 from node.things import rules as file
 from node.things.rules import Rule
@@ -149,15 +151,118 @@ def test_people_are_told_in_words(rules, reads, ann):
     assert "<body>Too hot at Porch: temperature 26.5 °C</body>" in heard
 
 
-def test_what_is_true_at_the_start_acts_on_things_and_tells_nobody(rules, reads, board, ann, later):
+def test_what_a_boolean_is_was_the_condition_and_is_said_once(rules, reads, ann, porch, hub):
+    rules({"thing": "porch", "field": "lamp", "equals": True, "tell": ["ann@hub.local"]})
+    porch.report({"lamp": "true"})
+    settle(hub)
+    assert bodies(ann) == ["Porch: lamp is on."]
+
+
+def bodies(person):
+    return re.findall("<body>(.*?)</body>", "".join(person.heard))
+
+
+TELLING = {"thing": "porch", "field": "temperature", "above": Decimal(25), "tell": ["ann@hub.local"]}
+SAID = "Porch: temperature is 26 °C (temperature above 25)."
+
+
+@pytest.fixture
+def restarted(hub, porch, run):
+    """`restarted(table)`: the node has stopped, `meanwhile` it is so warm, and the next node has this rule."""
+    before = []
+
+    def restarted(table, meanwhile=None):
+        run(hub.store.things.committed())
+        for rules in before:
+            rules.stop()
+            porch._listeners[:] = [each for each in porch._listeners if getattr(each, "__self__", None) is not rules]
+        if meanwhile:
+            porch.report({"temperature": meanwhile})
+        before.append(file.Rules(hub, [Rule(**table)]))
+        settle(hub)
+
+    return restarted
+
+
+def test_what_is_true_at_the_start_acts_on_things_and_is_told(rules, reads, board, ann):
     reads("26")
     assert ann.heard
-    rules(HOT | {"tell": ["ann@hub.local"]})
+    rules(TELLING | {"set": {"porch": LIGHT}})
     assert board.written == [("lamp", "true")]
+    assert bodies(ann) == [SAID]
+
+
+def test_what_was_told_before_the_node_was_restarted_is_not_told_again(restarted, reads, board, ann):
+    rule = TELLING | {"set": {"porch": LIGHT}, "hysteresis": Decimal(2)}
+    restarted(rule)
+    reads("26")
+    restarted(rule)
+    assert bodies(ann) == [SAID]
+    assert board.written == [("lamp", "true")] * 2, "of a thing nobody knows what it has done meanwhile"
+    reads("24")
+    restarted(rule)
+    assert board.written == [("lamp", "true")] * 3, "it has not come back so far"
+    reads("26")
+    assert bodies(ann) == []
+    reads("22", "26")
+    assert bodies(ann) == [SAID]
+
+
+@pytest.mark.parametrize("lasting", [0.0, 60.0])
+def test_what_became_so_while_the_node_was_away_is_told(restarted, reads, ann, later, hub, lasting):
+    rule = TELLING | {"lasting": lasting}
+    restarted(rule)
+    reads("26")
+    later(61)
+    assert bodies(ann) == [SAID]
+    reads("24")
+    restarted(rule, meanwhile="26")
+    assert bodies(ann) == ([] if lasting else [SAID])
+    later(61)
+    assert bodies(ann) == ([SAID] if lasting else [])
+
+
+def test_what_ended_while_the_node_was_away_is_told_when_it_begins_anew(restarted, reads, ann):
+    restarted(TELLING)
+    reads("26")
+    restarted(TELLING, meanwhile="24")
+    assert bodies(ann) == [SAID]
+    reads("26")
+    assert bodies(ann) == [SAID]
+
+
+def test_that_a_thing_is_gone_is_not_told_again_after_a_restart(restarted, porch, ann, later):
+    rule = {"thing": "porch", "gone": True, "tell": ["ann@hub.local"]}
+    restarted(rule)
+    porch._turn(online=False, reason="USB cable gone")
+    restarted(rule)
     later(60)
-    assert "above" not in "".join(ann.heard)
-    reads("24", "26")
-    assert "above" in "".join(ann.heard)
+    assert bodies(ann) == ["Porch is gone."]
+    porch._turn(online=True, reason="")
+    porch._turn(online=False, reason="USB cable gone")
+    assert bodies(ann) == ["Porch is gone."]
+
+
+def test_a_rule_that_tells_something_else_tells_it(rules, reads, ann):
+    rules(TELLING)
+    reads("26")
+    rules(TELLING | {"set": {"porch": LIGHT}})
+    assert bodies(ann) == [SAID]
+    rules(TELLING | {"say": "{value}!"})
+    rules(TELLING)
+    assert bodies(ann) == ["26 °C!", SAID], "the one before is forgotten"
+
+
+def test_a_disk_that_does_not_keep_up_keeps_nobody_from_being_told(rules, reads, ann, hub, monkeypatch, caplog):
+    rules(TELLING)
+
+    def full(sql, args=()):
+        raise StoreError("things.db: the disk is full")
+
+    monkeypatch.setattr(hub.need("rules").database, "write", full)
+    reads("26")
+    assert bodies(ann) == [SAID]
+    assert "it is not kept what rules have told: things.db: the disk is full" in said(caplog)
 
 
 def test_what_was_done_and_what_failed_stands_in_the_audit_of_what_was_set(rules, reads, board, lines, caplog):
@@ -669,6 +774,21 @@ def test_what_a_far_thing_says_to_people_is_theirs(stove, hub, ann):
     stove(E("status", None, "warm"), to=ann.jid)
     heard = "".join(ann.heard)
     assert "Hello" in heard and "warm" in heard
+
+
+@pytest.mark.parametrize(
+    ("element", "condition", "text"),
+    [
+        (E("q", SD, n="heat", v="60.5", u="°C"), {"above": 50}, "heat is 60.5 °C (heat above 50)."),
+        (E("q", SD, n="heat", v="60.5"), {"above": 50}, "heat is 60.5 (heat above 50)."),
+        (E("b", SD, n="heat", v="true"), {"equals": True}, "heat is on."),
+    ],
+)
+def test_what_a_far_thing_reads_is_told_with_its_unit(stove, rules, ann, element, condition, text):
+    rules({"thing": FAR, "field": "heat", "tell": ["ann@hub.local"], **condition})
+    stove()
+    stove(E("resp", SD, E("ts", SD, element, v="2026-11-22T14:02:11Z")), name="message", to=f"{MYSELF}/hw")
+    assert bodies(ann) == [f"{FAR}: {text}"]
 
 
 def test_a_far_thing_may_ask_to_follow_as_all_may(stove, hub):

@@ -119,7 +119,8 @@ def test_what_cannot_be_watched_is_explained(ben, watches, porch, text, answer):
 
 
 def test_help_tells_of_watches(ben):
-    assert "watch temperature above 25, watch gone for 10 min: I tell you" in ask(ben, "help")[0]
+    examples = "watch temperature above 25, watch gone for 10 min"
+    assert f"{examples}: I tell you when it is so, once a minute at most\n" in ask(ben, "help")[0]
     assert "unwatch" not in ask(ben, "help")[0]
     ask(ben, "watch gone")
     assert "watches, unwatch 1, unwatch all, mute 2h, mute, unmute" in ask(ben, "help")[0]

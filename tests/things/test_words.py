@@ -79,6 +79,19 @@ def test_a_long_time_is_said_in_hours_or_days(seconds, said):
     assert words.value(Field("uptime", unit="s"), seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (Control("lamp", "boolean"), "is off after on was written"),
+        (Control("cellar_door", "boolean"), "is closed after open was written"),
+        (Control("text", "string"), "is false after true was written"),
+        (None, "is false after true was written"),
+    ],
+)
+def test_a_driver_speaks_of_true_and_false_and_people_hear_their_own_words(control, said):
+    assert words.spoken(control, "is false after true was written") == said
+
+
 def test_what_is_set_to_seconds_is_confirmed_in_seconds():
     assert words.value(Control("delay", "integer", unit="s"), "4994") == "4994 s"
 

@@ -26,6 +26,7 @@ log = logging.getLogger("hobnode")
 PAUSE = 1.0  # seconds between two states of a thing
 GRACE = 10.0  # seconds until a thing that was taken out is forgotten: when the file is read again it comes back
 WAY = "gateway.mqtt"  # how commands come, in the audit
+TAKEN_AWAY = 1000  # names that are remembered; one that is forgotten is taken away once more, which does no harm
 COMMANDS, COMMANDS_IN = 30, 10.0  # of one thing within so many seconds: a slider that is drawn, no loop of others
 
 
@@ -60,6 +61,7 @@ class Things:
         self.faces: dict[str, Face] = {}  # by the level of their topics
         self.quota = Quota(COMMANDS, COMMANDS_IN)
         self.filters: list[tuple[str, Listener]] = []  # what we listen to
+        self.taken_away: set[str] = set()  # names of whose topics this broker was told so
         hub.on("thing", self.appeared)
         hub.on("thing gone", self.disappeared)
         client.on_change(self.connected)
@@ -73,6 +75,7 @@ class Things:
 
     def listen(self):
         options = self.options
+        self.taken_away.clear()
         if options.publish:
             self.filters.append((f"{self.root}/#", self.heard))
         if options.publish and options.announce:
@@ -121,6 +124,7 @@ class Things:
         if not self.is_told(thing):
             return
         name = level(thing.jid.local)
+        self.taken_away.discard(name)
         self.faces[name] = face = Face(thing, name, f"{self.root}/{name}")
         if self.client.online:
             self.announce(face)
@@ -141,8 +145,11 @@ class Things:
 
     def forget(self, name):
         """Takes away what the broker keeps of a thing that is no more. (Without a connection: when there is one.)"""
-        if name in self.faces or not self.client.online or name != level(name):
+        if name in self.faces or name in self.taken_away or not self.client.online or name != level(name):
             return  # the last is no name that we give
+        if len(self.taken_away) >= TAKEN_AWAY:
+            self.taken_away.clear()
+        self.taken_away.add(name)
         log.info("mqtt: the topics of %s are taken away", name)
         if self.options.announce:
             self.client.publish(self.config_topic(name), "", retain=True)
@@ -152,6 +159,7 @@ class Things:
     # What we tell
 
     def connected(self, online):
+        self.taken_away.clear()
         for face in self.faces.values() if online else ():
             self.announce(face)
 

@@ -15,8 +15,9 @@ not do because it was lost is made up for when it is back. Two rules that drive 
 a rule has set is known, and no rule follows from itself. A circle that we cannot see, through another node or through
 the light of a lamp, is stopped by the number of times.
 
-A condition that is true when the node starts acts on things, for the heater must be off above 25 °C, and tells nobody,
-but for `gone`: a freezer that did not come back after a power cut is told of, once it had the time to.
+A condition that is true when the node starts acts on things, for the heater must be off above 25 °C. People are told
+what became so while the node was away, and what they were told before is not told again: things.db has it until it is
+so no more. Of a thing that is gone they are told once it had the time to come back, as after a power cut.
 
 When rules are read anew, those that are as they were go on where they stand: what somebody has set since stays.
 """
@@ -32,6 +33,7 @@ from node.base.errors import StanzaError
 from node.base.jid import Jid, make, parse
 from node.base.stanza import Stanza, new_id
 from node.hub.quota import Quota
+from node.hub.store import StoreError
 from node.hub.thing import RESOURCE, ControlError, Thing
 from node.things import words
 from node.things.audit import DONE
@@ -49,6 +51,8 @@ TIMES = 20  # that one rule acts within TIMES_IN; a motion light does less, a ci
 TIMES_IN = 600.0  # seconds
 FOLLOWS = 10.0  # seconds in which a change of what a rule has set is the rule's doing: twice what a command may take
 GONE_AT_START = 30.0  # seconds: twice what a thing may take to open; boards boot within, after a power cut
+
+SCHEMA = "CREATE TABLE told_rules (rule TEXT PRIMARY KEY) WITHOUT ROWID;"  # of what is so, and was told
 
 
 @dataclass(slots=True, eq=False)  # of two equal rules each has its own
@@ -90,6 +94,9 @@ class Rules:
         self.states: dict[Jid, list[State]] = {}
         self.there: set[Jid] = set()  # things that are online, as far as they have told
         self.owed: dict[Jid, dict[str, tuple[State, dict]]] = {}  # what could not be set, by thing and rule
+        self.database = hub.store.things
+        self.database.schema("rules", SCHEMA)
+        self.told = {rule for (rule,) in self.database.read("SELECT rule FROM told_rules")}
         self.load(rules)
         for thing in hub.things.values():  # rules may come later than things
             thing.on_change(self.changed)
@@ -113,6 +120,8 @@ class Rules:
             self.states.setdefault(source, []).append(state)
         for state in before:
             disarm(state)
+        for rule in self.told - {state.rule.telling for states in self.states.values() for state in states}:
+            self.keep(rule, False)
         self.far.follow(
             {
                 source: {state.rule.field for state in states if state.rule.field}
@@ -142,10 +151,10 @@ class Rules:
         if not thing.online:
             return
         for state in (state for states in self.states.values() for state in states):
-            found = list(mistakes.of_source(thing, state.rule)) if state.source == thing.jid else []
+            found = list(mistakes.of_source(thing.jid, thing.fields, state.rule)) if state.source == thing.jid else []
             for name, controls in state.rule.set.items():
                 if self.address(name) == thing.jid:
-                    found += mistakes.of_target(thing, texts(controls))
+                    found += mistakes.of_target(thing.jid, thing.controls, texts(controls))
             for mistake in found:
                 if mistake not in state.said:
                     state.said.add(mistake)
@@ -195,7 +204,8 @@ class Rules:
                 disarm(state)  # what cannot be seen does not last
             elif rule.field in values:
                 value = values[rule.field]
-                self.turn(state, rule.holds(value, bool(state.true)), value)
+                was = rule.telling in self.told if state.true is None else state.true
+                self.turn(state, rule.holds(value, was), value)
             elif source.domain == self.hub.host:
                 disarm(state)  # the sensor is lost
 
@@ -205,6 +215,7 @@ class Rules:
         if not true:
             state.first = False
             disarm(state)
+            self.keep(state.rule.telling, False)
         elif not was:
             state.cause = self.cause(state.source, state.rule.field)
             if state.rule.lasting:
@@ -234,13 +245,13 @@ class Rules:
             until = self.hub.loop.time() + FOLLOWS
             self.caused.update({(target, control): (until, chain) for control in controls})
             self.hub.spawn(self.carry_out(state, target, controls), f"{state.title} sets {target}")
-        if rule.tell:
-            if not state.first:
-                self.tell(state, value)
-            elif rule.gone:
+        if rule.tell and rule.telling not in self.told:
+            if rule.gone and state.first:
                 far = state.source.domain != self.hub.host  # is asked again first: our way out may be slower than we
                 wait = GONE_AT_START + (AGAIN if far else 0) - rule.lasting
                 state.timer = self.hub.loop.call_later(max(wait, 0), self.tell, state, value)
+            else:
+                self.tell(state, value)
         state.first = False
 
     async def carry_out(self, state, target, controls):
@@ -282,18 +293,31 @@ class Rules:
     def tell(self, state, value):
         rule, thing = state.rule, self.hub.things.get(state.source)
         label, said = (thing.label if thing else state.source), value
-        field = thing.fields.get(rule.field) if thing else None
+        field = (thing.fields if thing else self.far.fields.get(state.source, {})).get(rule.field)
         if field is not None:
             said = words.value(field, value)
         text = rule.say.format(thing=label, field=rule.field, value=said)
         if not text:
-            text = f"{label} is gone." if rule.gone else f"{label}: {rule.field} is {said} ({rule.condition})."
+            why = f" ({rule.condition})" if rule.equals is None else ""
+            text = f"{label} is gone." if rule.gone else f"{label}: {rule.field} is {said}{why}."
+        self.keep(rule.telling, True)
         for person in map(parse, rule.tell):
             body = E("body", None, text)
             sender = thing.full if thing else self.myself.with_resource(RESOURCE)
             self.hub.route(Stanza("message", body, type="chat", sender=sender, to=person, id=new_id()))
             self.hub.tell("said", sender.bare, person)
         self.note(state, f"told {', '.join(rule.tell)}")
+
+    def keep(self, rule: str, told: bool) -> None:
+        """Whether people were told of what is so: for the node after us."""
+        if told == (rule in self.told):
+            return
+        (self.told.add if told else self.told.discard)(rule)
+        change = "INSERT OR REPLACE INTO told_rules VALUES (?)" if told else "DELETE FROM told_rules WHERE rule = ?"
+        try:
+            self.database.write(change, (rule,))
+        except StoreError as error:
+            log.warning("it is not kept what rules have told: %s", error)
 
 
 def disarm(state):

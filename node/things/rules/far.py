@@ -13,7 +13,9 @@ from node.base.element import E
 from node.base.errors import StanzaError
 from node.base.jid import Jid
 from node.base.stanza import Stanza
+from node.hub.board import TEXT
 from node.hub.controls import TEXT_LIMIT
+from node.hub.driver import Field
 from node.hub.thing import RESOURCE
 from node.things.dialects import FAMILIES
 from node.things.presence import NICK
@@ -41,6 +43,7 @@ class Far:
         self.myself = myself
         self.seen = seen
         self.wanted: dict[Jid, set[str]] = {}  # fields, by thing
+        self.fields: dict[Jid, dict[str, Field]] = {}  # of these, as far as their readings say
         self.online: dict[Jid, Jid] = {}  # where each is (full)
         self.heard: set[Jid] = set()  # who has told readings since the last look
         self.doubted: set[Jid] = set()  # who has shown itself, and told none yet
@@ -57,6 +60,7 @@ class Far:
         self.access.expect(self.myself, wanted)
         for thing in set(before) - set(wanted):
             self.online.pop(thing, None)
+            self.fields.pop(thing, None)
             self.send(thing, "unsubscribe")
         if self.timer is not None:  # what is wanted before the start is asked then
             for thing in set(wanted) - set(before):
@@ -123,12 +127,14 @@ class Far:
         if data is not None and thing in self.online:
             self.heard.add(thing)
             self.doubted.discard(thing)
-            values = {}
+            values, fields = {}, self.fields.setdefault(thing, {})
             for at in data.findall("ts"):
                 for each in at.elements:
                     name, value = each.get("n"), each.get("v")
                     if name in self.wanted[thing] and value is not None:
                         values[name] = value[:TEXT_LIMIT]
+                        type = "boolean" if each.name == "b" else "quantity"
+                        fields[name] = Field(name, type, (each.get("u") or "")[:TEXT])
             self.seen(thing, True, values)
         return True
 

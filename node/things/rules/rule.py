@@ -56,6 +56,11 @@ class Rule:
             return f"{self.field} is {plain(self.equals)}"
         return f"{self.field} above {self.above}" if self.above is not None else f"{self.field} below {self.below}"
 
+    @property
+    def telling(self) -> str:
+        """Under which it is kept that people were told: a rule that tells something else is a new one."""
+        return repr((self.thing, self.condition, self.lasting, self.tell, self.say))
+
     def holds(self, value: str, was: bool) -> bool:
         """Whether the condition is true for a value; `was`: it was true before, and hysteresis counts."""
         if self.equals is not None and not is_number(self.equals):

@@ -34,7 +34,7 @@ class Talk:
 
     def offers(self, talk):
         """In the help."""
-        lines = [f"{asking.examples(talk.thing)}: I tell you when it is so"]
+        lines = [f"{asking.examples(talk.thing)}: I tell you when it is so, once a minute at most"]
         if self.all.of(talk.thing, talk.asker):
             lines.append("watches, unwatch 1, unwatch all, mute 2h, mute, unmute: about what you watch")
         return lines

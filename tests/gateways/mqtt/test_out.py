@@ -1,6 +1,7 @@
 """Our things on a broker: what is told when, which commands are taken, and what is taken away."""
 
 import json
+import logging
 from unittest.mock import Mock
 
 import pytest
@@ -17,6 +18,7 @@ from tests.things.board import Board
 ROOT = "hobnode/hub_local"
 CONFIG = "homeassistant/device/hobnode_hub_local/{}/config"
 PORCH = CONFIG.format("porch")
+ATTIC = [(CONFIG.format("attic"), ""), (f"{ROOT}/attic/state", ""), (f"{ROOT}/attic/status", "")]
 
 
 class Wire:
@@ -272,18 +274,41 @@ def test_nonsense_in_the_place_of_an_announcement_is_passed_over(told, payload):
     assert told.told == []
 
 
-def test_what_is_left_of_a_thing_that_is_no_more_is_taken_away(told):
-    told.says(CONFIG.format("attic"), "{}", retained=True)
-    everything = [(CONFIG.format("attic"), ""), (f"{ROOT}/attic/state", ""), (f"{ROOT}/attic/status", "")]
-    assert told.told == everything
-    told.says(f"{ROOT}/attic/state", "{}", retained=True)
-    assert told.told == everything
+@pytest.mark.parametrize("first", [CONFIG.format("attic"), f"{ROOT}/attic/state"])
+def test_what_is_left_of_a_thing_that_is_no_more_is_taken_away(told, first):
+    told.says(first, "{}", retained=True)
+    assert told.told == ATTIC
     told.says(f"{ROOT}/a\nb/state", "{}", retained=True)
     told.says(f"{ROOT}/attic/state", "{}")
     told.says(f"{ROOT}/attic/state", "", retained=True)
     told.says(f"{ROOT}/status", "online", retained=True)
     told.says(f"{ROOT}/porch/state", "{}", retained=True)
     assert told.told == [], "that is ours"
+
+
+def test_it_is_taken_away_once_in_a_connection_whatever_is_left_of_it(told, caplog):
+    caplog.set_level(logging.INFO, "hobnode")
+    for _ in range(2):
+        for topic, _ in ATTIC:
+            told.says(topic, "{}", retained=True)
+        assert told.told == ATTIC
+        assert [record.getMessage() for record in caplog.records] == ["mqtt: the topics of attic are taken away"]
+        caplog.clear()
+        told.turns(False)
+        told.turns(True)
+        told.letters.clear()
+
+
+def test_a_thing_that_was_taken_away_came_back_and_went_again_is_taken_away_again(told, porch, hub, loop, monkeypatch):
+    later = []
+    monkeypatch.setattr(loop, "call_later", lambda seconds, *what: later.append(what))
+    for _ in range(2):
+        hub.tell("thing gone", porch)
+        forget, name = later.pop()
+        told.letters.clear()
+        forget(name)
+        assert told.topics == [PORCH, f"{ROOT}/porch/state", f"{ROOT}/porch/status"]
+        hub.tell("thing", porch)
 
 
 def test_a_thing_that_is_taken_out_is_offline_and_then_forgotten(told, porch, hub, loop, monkeypatch):

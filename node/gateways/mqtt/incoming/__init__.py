@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from node.base.jid import make
+from node.base.jid import Jid, make
 from node.gateways.mqtt.incoming.addresses import Addresses
 from node.gateways.mqtt.incoming.driver import Driver
 from node.gateways.mqtt.incoming.far import Far
@@ -153,6 +153,22 @@ class Incoming:
             log.warning("[gateway.mqtt.topics.%s]: what was granted to and at %r holds for it now", name, other)
         self._appear(f"{TOPICS}:{name}", far.name, far, jid.local)
 
+    async def forget(self, jid: Jid) -> str:
+        """Keeps nothing of a device that has left for good; what is to be said of it. Raises ValueError, StoreError."""
+        key = self._addresses.key(jid.local)
+        thing = self._things.get(key)
+        if not key or self._hub.things.get(jid) is not thing:
+            raise ValueError(f"{jid} is no device of the MQTT broker, and never was one that is remembered")
+        if thing and thing.online:
+            raise ValueError(f"{jid} is online: take it off the broker first")
+        known = thing is not None and _driver(thing).known
+        await self._disappear(key)
+        if key in self._things:
+            raise ValueError(f"{jid} has just come back")
+        await self._addresses.forget(key)
+        again = "; it is still announced at the broker: take that back, else it comes again" if known else ""
+        return f"forgot {jid}: followers, rights, alerts, history and log{again}"
+
     def _begin(self) -> None:
         self._hub.spawn(self._work(), "things come and go by mqtt")
 
@@ -214,8 +230,7 @@ class Incoming:
         for ways in self._ways.values():
             for way in ways:
                 way.turned(online)
-        for thing in self._things.values():
-            _driver(thing).judge()
+        self._signs.call(_driver(thing).judge for thing in self._things.values())
 
     def _forget(self) -> None:
         if not self._client.online:

@@ -15,6 +15,8 @@ log = logging.getLogger("hobnode")
 LENGTH = 40  # characters: what people type
 LIMIT = 2000  # that are remembered, of things that have gone too: two for each that may be there
 
+WAY = "command line"  # in the audit of the node itself: that something was forgotten
+
 SCHEMA = "CREATE TABLE mqtt_things (key TEXT PRIMARY KEY, local TEXT UNIQUE, name TEXT, gone INTEGER) WITHOUT ROWID"
 
 # Where something is kept by the address of a thing.
@@ -57,6 +59,10 @@ class Addresses:
         """The name of the device that has or had that address; '' if none had it."""
         return next((name for other, name, _ in self._kept.values() if other == local), "")
 
+    def key(self, local: str) -> str:
+        """Of the device that has or had that address; '' if none had it."""
+        return next((key for key, (other, _, _) in self._kept.items() if other == local), "")
+
     def renamed(self, key: str, name: str) -> None:
         """People call it something else now; its address stays."""
         known = self._kept.get(key)
@@ -69,14 +75,40 @@ class Addresses:
         if known:
             self._keep(key, known[0], known[1], int(time.time()) or 1)
 
+    async def forget(self, key: str) -> None:
+        """Keeps nothing of a thing that is not there; another may have its address. Raises StoreError.
+
+        Values that were kept nobody can ask for any more: they leave the disk when they are old, as all do.
+        """
+        hub, local = self._hub, self._kept[key][0]
+        jid, shelf = make(local, hub.host), hub.need("history").shelf
+        access, watches = hub.need("access"), hub.need("watches")
+        self._drop(key)
+        hub.tell("removed", jid)  # its followers
+        access.grant([each for each in access.grants if each.thing != local])
+        for watch in list(watches.all(jid)):
+            watches.forget(jid, watch)
+        watches.mutes = {each: until for each, until in watches.mutes.items() if each[0] != jid}
+        for table in ("grants", "audit", "watches", "mutes"):
+            self._database.write(f"DELETE FROM {table} WHERE thing = ?", (local,))
+        for series in [each for each in shelf.series if each[0] == local]:
+            # Not deleted: its number is not free before its values are gone.
+            self._database.write("UPDATE series SET thing = '', field = id WHERE id = ?", (shelf.series.pop(series),))
+        hub.need("audit").note(make("hub", hub.host), hub.host, WAY, f"forget {local}")
+        await hub.store.accounts.committed()
+        await self._database.committed()
+
+    def _drop(self, key: str) -> None:
+        del self._kept[key]
+        self._database.write("DELETE FROM mqtt_things WHERE key = ?", (key,))
+
     def _keep(self, key: str, local: str, name: str, gone: int) -> None:
         self._kept.pop(key, None)
         self._kept[key] = [local, name, gone]
         self._database.write("INSERT OR REPLACE INTO mqtt_things VALUES (?, ?, ?, ?)", (key, local, name, gone))
         if len(self._kept) > LIMIT:
             oldest = next((key for key, (_, _, gone) in self._kept.items() if gone), key)
-            del self._kept[oldest]
-            self._database.write("DELETE FROM mqtt_things WHERE key = ?", (oldest,))
+            self._drop(oldest)
 
     def _has_another(self, local: str) -> bool:
         hub = self._hub

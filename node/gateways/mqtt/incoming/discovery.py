@@ -252,6 +252,8 @@ class Discovery:
         sources: list[tuple[str, Source]] = []
         orders: dict[str, Order] = {}
         names: set[str] = set()
+        presences = dict.fromkeys(each.presence for each in device.entities.values() if each.presence)
+        parts: dict[Presence, tuple[str, ...]] = {}
         # What a broker keeps comes in any order, and names are to stay.
         for known in sorted(device.entities.values(), key=lambda known: known.topic):
             name = _name(known.kind.called, device.name, names)
@@ -261,13 +263,14 @@ class Discovery:
             topics = dict(zip(each.places, known.topics, strict=True))
             new = each.names - names
             names |= new
+            if known.presence and len(presences) > 1:
+                parts[known.presence] = *parts.get(known.presence, ()), *sorted(new)
             fields += [_labelled(field, name, label) for field in each.fields if field.name in new]
             controls += [_labelled(control, name, label) for control in each.controls if control.name in new]
             sources += [(topics[place], source) for place, source in each.sources if source.field in new]
             ordered = ((name, order) for name, order in each.orders.items() if name in new)
             orders |= {name: order._replace(topic=topics[order.topic]) for name, order in ordered}
         fields.sort(key=lambda field: not field.shown)  # a status line has the first
-        presences = dict.fromkeys(each.presence for each in device.entities.values() if each.presence)
         return Far(
             name=device.name or key.partition(":")[2][:60],
             fields=shared(tuple(fields[:ENTITIES])),
@@ -275,6 +278,7 @@ class Discovery:
             sources=by_topic(sources),
             orders=orders,
             presences=tuple(presences),
+            parts=parts,
             about=device.about,
         )
 

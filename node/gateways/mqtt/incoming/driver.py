@@ -34,8 +34,9 @@ class Driver:
     """What a Thing needs. `client` is the broker's side of the node, `signs` what is shared of who is there."""
 
     __slots__ = (
-        *("_changed", "_client", "_confirming", "_due", "_far", "_lost", "_name", "_noise", "_report", "_rest"),
-        *("_second", "_signs", "_sources", "_spent", "_timer", "_values", "about", "controls", "fields", "patience"),
+        *("_away", "_changed", "_client", "_confirming", "_due", "_far", "_lost", "_name", "_noise"),
+        *("_report", "_rest", "_second", "_signs", "_sources", "_spent", "_timer", "_values"),
+        *("about", "controls", "fields", "patience"),
     )
     interval: float | None = None
 
@@ -46,6 +47,7 @@ class Driver:
         self._far: Far | None = None
         self._sources = NOTHING.sources
         self._values: dict[str, str | None] = {}  # what was said last, by field
+        self._away: dict[str, str] = {}  # why parts of it are not there, by their fields and controls
         self._due: dict[str, tuple[float, str | None]] = {}  # what a field is to be at that time on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None  # what of a message is looked at later
@@ -76,6 +78,8 @@ class Driver:
             del self._values[name]
         for name in self._due.keys() - known:
             del self._due[name]
+        for source in (source for sources in far.sources.values() for source in sources if source.rest):
+            self._values.setdefault(source.field, source.rest)
         for topic, sources in self._sources.items():
             if sources != before.get(topic):  # what the broker keeps comes again, for those who are new
                 self._client.subscribe(topic, self._heard)
@@ -122,6 +126,7 @@ class Driver:
             raise DriverError(why)
         self._lost = asyncio.get_running_loop().create_future()
         self._report = report
+        self._away = self._missing_parts()
         self._tell(self._values)
 
     async def read(self) -> dict[str, str | None]:
@@ -133,6 +138,8 @@ class Driver:
         order = self._far.orders.get(control) if self._far else None
         if order is None or self._lost is None:
             raise DriverError(f"nothing is known that sets {control}")
+        if control in self._away:
+            raise DriverError(self._away[control])
         try:
             payload = order.payload(value)
         except ValueError as error:
@@ -140,7 +147,10 @@ class Driver:
         said = self._values.get(control)
         try:
             async with asyncio.timeout(CONFIRM):
-                await self._send(order, control, value, payload, already=said is not None and _done(order, value, said))
+                already = said is not None and _done(order, value, said)
+                await self._send(order, control, value, payload, already)
+                if already:
+                    self._tell({control: self._values.get(control)})  # what was asked may be a word that it never says
         except TimeoutError:
             said = self._values.get(control)
             so_far = f"; it says {said}" if said is not None else ""
@@ -186,8 +196,23 @@ class Driver:
         """Something may have changed about that."""
         if self._changed and not self._changed.done():
             self._changed.set_result(None)
-        if self._lost and not self._lost.done() and (why := self._missing()):
-            self._lost.set_result(why)
+        if self._lost and not self._lost.done():
+            if why := self._missing():
+                self._lost.set_result(why)
+            else:
+                self._judge_parts()
+
+    def _judge_parts(self) -> None:
+        """What is not there has no value, and what is back has that which was said last."""
+        before, self._away = self._away, self._missing_parts()
+        lost: dict[str, str | None] = dict.fromkeys(self._away.keys() - before.keys())
+        back = {name: self._values[name] for name in before if name not in self._away and name in self._values}
+        if lost or back:
+            self._tell(lost | back)
+
+    def _missing_parts(self) -> dict[str, str]:
+        parts = self._far.parts.items() if self._far else ()
+        return {name: why for presence, names in parts if (why := self._signs.judge(presence)) for name in names}
 
     def _unknown(self) -> bool:
         """Whether the broker may yet say that it is there."""
@@ -218,7 +243,10 @@ class Driver:
         if waiting and accepted and not waiting.told.done():
             waiting.told.set_result(None)
         self._spent += time.thread_time() - begun
-        self._look(topic, Message(payload.decode(errors="replace")), self._sources.get(topic, ()))
+        sources = self._sources.get(topic, ())
+        if retained:
+            sources = tuple(each for each in sources if not each.rest)
+        self._look(topic, Message(payload.decode(errors="replace")), sources)
 
     def _look(self, topic: str, message: Message, sources: tuple[Source, ...]) -> None:
         """Takes what is said there; when that takes longer than others can bear, the rest in the next second."""
@@ -245,8 +273,10 @@ class Driver:
             self._due.pop(source.field, None)
             if source.expires:
                 self._due[source.field] = now + source.expires, None
-            elif source.off and value == "true":
-                self._due[source.field] = now + source.off, "false"
+            elif source.off and (source.rest or value == "true"):
+                self._due[source.field] = now + source.off, source.rest or "false"
+            if source.rest and value == self._values.get(source.field):
+                self._tell({source.field: source.rest})  # it happens again
         self._spent = time.thread_time() - begun
         self._wind_up()
         self._take(readings)
@@ -291,6 +321,8 @@ class Driver:
                 waiting.told.set_result(None)
 
     def _tell(self, readings: dict[str, str | None]) -> None:
+        if self._away:
+            readings = {name: None if name in self._away else value for name, value in readings.items()}
         if self._report:
             self._report(readings)
 

@@ -70,6 +70,7 @@ class Made:
         alarm: str = "",
         shown: bool = True,
         off: float = 0.0,
+        rest: str = "",
     ) -> None:
         """A field that is found at a topic; none when there is no topic."""
         if not topic:
@@ -78,7 +79,7 @@ class Made:
         about["shown"] = shown and not self._aside
         self.fields.append(board.field(about | ({"category": "status"} if self._aside else {})))
         expires = float(self.config.number("expire_after", "0"))
-        self.sources.append((topic, Source(name, find, meaning, max(expires, 0.0), off)))
+        self.sources.append((topic, Source(name, find, meaning, max(expires, 0.0), off, rest)))
 
     def control(
         self,

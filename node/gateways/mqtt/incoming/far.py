@@ -30,7 +30,8 @@ class Source(NamedTuple):
     """How the value of a field is found in what is said at a topic.
 
     `meaning` makes a value of what was found: None when there is none just now, or SILENT; it raises ValueError.
-    `expires` are seconds after which what was said counts no more, `off` those after which a true becomes false.
+    `expires` are seconds after which what was said counts no more, `off` those after which a true becomes false. What
+    only happens, as a press of a button, is at `rest` after `off`; what the broker has kept of it happens no more.
     """
 
     field: str
@@ -38,6 +39,7 @@ class Source(NamedTuple):
     meaning: Callable[[str], str | None]
     expires: float = 0.0
     off: float = 0.0
+    rest: str = ""
 
 
 class Order(NamedTuple):
@@ -73,7 +75,10 @@ class Presence(NamedTuple):
 
 
 class Far(NamedTuple):
-    """All of a thing, its sources by topic. It is there when one of its presences says so, or when it has none."""
+    """All of a thing, its sources by topic. It is there when one of its presences says so, or when it has none.
+
+    `parts` are fields and controls that are there only when this presence says so: none where all have the same.
+    """
 
     name: str
     fields: tuple[Field, ...] = ()
@@ -81,6 +86,7 @@ class Far(NamedTuple):
     sources: dict[str, tuple[Source, ...]] = {}
     orders: dict[str, Order] = {}
     presences: tuple[Presence, ...] = ()
+    parts: dict[Presence, tuple[str, ...]] = {}
     about: dict[str, str] = {}
 
     @property

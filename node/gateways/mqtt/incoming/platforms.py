@@ -12,6 +12,7 @@ from node.gateways.mqtt.incoming.climates import climate, humidifier, water_heat
 from node.gateways.mqtt.incoming.config import Config
 from node.gateways.mqtt.incoming.entity import Entity, Made, more_than_0, needed, on_off
 from node.gateways.mqtt.incoming.lights import light
+from node.gateways.mqtt.incoming.panels import alarm_control_panel, vacuum
 from node.gateways.mqtt.incoming.templates import Find, Message, Template
 
 ALARMS = {  # what a binary sensor's ON means, by its device class, where that is alarming
@@ -24,6 +25,8 @@ ALARMS = {  # what a binary sensor's ON means, by its device class, where that i
     "smoke": "smoke",
     "tamper": "tampered with",
 }
+MOMENT = 1.0  # seconds for which it is seen that something has happened
+NOTHING = "none"  # in the place of what happens, at all other times
 TIMES = {"timestamp": "dateTime", "date": "date"}
 
 
@@ -53,6 +56,14 @@ def _binary_sensor(made: Made) -> None:
     off = max(float(config.number("off_delay", "0")), 0.0)
     topic = needed(config, "state_topic")
     made.field(made.name, "boolean", topic, config.find("value_template"), meaning, alarm=ALARMS.get(kind, ""), off=off)
+
+
+def _event(made: Made) -> None:
+    """What only happens, such as a press of a button: of which kind it is."""
+    config = made.config
+    kinds = meanings.words({kind: kind for kind in config.words("event_types")})
+    topic, find = needed(config, "state_topic"), _told("event_type", config.find("value_template"), plain=True)
+    made.field(made.name, "enum", topic, find, kinds, shown=False, off=MOMENT, rest=NOTHING)
 
 
 def _switch(made: Made) -> None:
@@ -244,23 +255,25 @@ def _update(made: Made) -> None:
     config = made.config
     topic, find = config.topic("state_topic"), config.find("value_template")
     text = meanings.value("string")
-    made.field(made.part("installed_version"), "string", topic, _version("installed_version", find), text, shown=False)
+    made.field(
+        made.part("installed_version"), "string", topic, _told("installed_version", find, plain=True), text, shown=False
+    )
     other = config.topic("latest_version_topic")
-    latest = config.find("latest_version_template") if other else _version("latest_version", find)
+    latest = config.find("latest_version_template") if other else _told("latest_version", find)
     made.field(made.part("latest_version"), "string", other or topic, latest, text, shown=False)
     if not made.fields:
         raise ValueError("state_topic is missing")
 
 
-def _version(key: str, find: Find) -> Find:
-    """What is said is a table of these, or the installed version alone."""
+def _told(key: str, find: Find, plain: bool = False) -> Find:
+    """What is said is a table with this, or, where that may be `plain`, this alone."""
 
     def found(message: Message) -> str:
         text = find(message)
         table = Message(text).json
         if isinstance(table, dict):
             return str(table.get(key, ""))
-        return text if key == "installed_version" else ""
+        return text if plain else ""
 
     return found
 
@@ -271,10 +284,12 @@ def _states(config: Config, names: tuple[str, ...], otherwise: Callable[[str], s
 
 
 PLATFORMS: dict[str, Callable[[Made], None]] = {
+    "alarm_control_panel": alarm_control_panel,
     "binary_sensor": _binary_sensor,
     "button": _button,
     "climate": climate,
     "cover": _cover,
+    "event": _event,
     "fan": _fan,
     "humidifier": humidifier,
     "light": light,
@@ -288,6 +303,7 @@ PLATFORMS: dict[str, Callable[[Made], None]] = {
     "switch": _switch,
     "text": _text,
     "update": _update,
+    "vacuum": vacuum,
     "valve": _valve,
     "water_heater": water_heater,
 }

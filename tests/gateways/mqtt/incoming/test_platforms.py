@@ -104,6 +104,29 @@ def test_a_number_and_its_template():
     assert (number.controls[0].minimum, number.controls[0].maximum) == (-5, 5)
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ('{"event_type": "double", "brightness": 7}', "double"),
+        ("single", "single"),
+        ('{"brightness": 7}', ""),
+        ("{}", ""),
+        ("None", None),
+    ],
+)
+def test_what_happens_is_of_a_kind(said, kind):
+    button = made("event", state_topic="b", event_types=["single", "double"], device_class="button")
+    assert reads(button, "event", said) == kind and not button.fields[0].shown
+
+
+def test_what_happens_and_was_not_announced_is_nothing():
+    button = made("event", state_topic="b", event_types=["single", "double"])
+    with pytest.raises(ValueError, match="'triple' is none of single, double"):
+        reads(button, "event", '{"event_type": "triple"}')
+    with pytest.raises(ValueError, match="event_types must be a list"):
+        made("event", state_topic="b")
+
+
 def test_an_optimistic_switch_is_confirmed_by_the_broker():
     assert made("switch", command_topic="s/set", state_topic="s", optimistic=True).orders["switch"].done is None
     assert made("switch", command_topic="s/set", state_topic="s").orders["switch"].done("true", "true")
@@ -154,7 +177,7 @@ def test_a_time_is_one():
         reads(sensor, "sensor", "yesterday")
 
 
-@pytest.mark.parametrize("platform", ["camera", "image", "device_tracker", "device_automation", "tag", "event", "x"])
+@pytest.mark.parametrize("platform", ["camera", "image", "device_tracker", "device_automation", "tag", "x"])
 def test_what_is_not_shown_is_said_once(home, platform, caplog):
     caplog.set_level(logging.INFO, "hobnode")
     home.begin()
