@@ -5,6 +5,7 @@ with is for the account, where errors end.
 """
 
 from itertools import islice
+from time import time
 
 from node.base.element import SEPARATOR
 from node.base.jid import Jid
@@ -49,7 +50,8 @@ def setup(hub, options):
 class Carbons:
     def __init__(self, hub):
         self.hub = hub
-        self.enabled: dict[Jid, dict[Jid, None]] = {}  # resources that want copies; an account without is not there
+        # Resources that want copies, and since when (Unix time); an account without is not there.
+        self.enabled: dict[Jid, dict[Jid, float]] = {}
         # Eligible messages of these accounts, the oldest first: way, peer and id, as a hash, since an id may be long.
         self.recent: dict[Jid, dict[int, None]] = {}
 
@@ -60,9 +62,9 @@ class Carbons:
         self.hub.tell("changed", iq.sender)
         return iq.reply()
 
-    def add(self, full: Jid) -> None:
-        """This resource gets copies from now on."""
-        self.enabled.setdefault(full.bare, {})[full] = None
+    def add(self, full: Jid, since: float = 0.0) -> None:
+        """This resource gets copies from now on, or since that Unix time."""
+        self.enabled.setdefault(full.bare, {}).setdefault(full, since or time())
 
     def disable(self, iq, origin):
         self.forget(iq.sender)
@@ -70,12 +72,13 @@ class Carbons:
         return iq.reply()
 
     def save(self, session, parts):
-        if session.jid in self.enabled.get(session.jid.bare, ()):
-            parts["carbons"] = True
+        since = self.enabled.get(session.jid.bare, {}).get(session.jid)
+        if since:
+            parts["carbons"] = since
 
     def restore(self, session, parts):
         if parts.get("carbons"):
-            self.add(session.jid)
+            self.add(session.jid, parts["carbons"])
 
     def as_heard(self, full: Jid, message: Stanza) -> Stanza | None:
         """A message from the account's archive, as this resource of it hears it when it passes; None: not at all."""
@@ -89,9 +92,13 @@ class Carbons:
             return None
         return wrapped("sent" if way is LEFT else "received", owner, message).copy(to=full)
 
-    def copies(self, full: Jid, message: Stanza) -> bool:
-        """Whether this resource gets a copy of a message that comes for another one."""
-        return full in self.enabled.get(full.bare, ()) and is_conversation(message, CAME)
+    def copied(self, message: Stanza, when: float) -> set[Jid]:
+        """The resources that got a copy of a message for their account or another of it; it came at that Unix time."""
+        assert message.to is not None
+        enabled = self.enabled.get(message.to.bare)
+        if not enabled or not is_conversation(message, CAME):
+            return set()
+        return {full for full, since in enabled.items() if since <= when and full not in (message.to, message.sender)}
 
     def ended(self, session):
         self.forget(session.jid)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.base import stamp
-from node.base.element import E
+from node.base.element import E, Element
 from node.base.errors import StanzaError
 from node.base.hints import worth_keeping
 from node.base.jid import Jid, JidError
@@ -85,12 +85,13 @@ class Batch(NamedTuple):
 class Box:
     """How much is kept for one account: from contacts, from strangers."""
 
-    __slots__ = ("bytes", "confirmed", "messages")
+    __slots__ = ("bytes", "confirmed", "given", "messages")
 
     def __init__(self):
         self.confirmed = 0  # up to this id messages are delivered, and on their way out of the database
         self.messages = [0, 0]
         self.bytes = [0, 0]
+        self.given: dict[int, set[Jid]] = {}  # by message: sessions that have got it from here, or a copy (XEP-0280)
 
     def count(self, stranger: int, messages: int, size: int) -> None:
         self.messages[stranger] += messages
@@ -145,6 +146,9 @@ class Offline:
             raise unkept(error) from error
         self.next_id += 1
         box.count(stranger, 1, len(data))
+        copied = self.hub.need("carbons").copied(message, kept.stamp)
+        if copied:
+            box.given[kept.id] = copied
         self.fresh[kept.id] = kept
         self.store.committed(hurry=False).add_done_callback(lambda commit: self.settled(commit, owner, kept, message))
 
@@ -159,7 +163,9 @@ class Offline:
         del self.fresh[kept.id]
         error = None if commit.cancelled() else commit.exception()
         if isinstance(error, StoreError):
-            self.box(owner).count(kept.stranger, -1, -len(kept.stanza))
+            box = self.box(owner)
+            box.count(kept.stranger, -1, -len(kept.stanza))
+            box.given.pop(kept.id, None)
             self.hub.refuse(message, unkept(error))
 
     # Handing over
@@ -182,11 +188,14 @@ class Offline:
         messages = self.waiting(owner)
         if not messages:
             return
+        given = self.box(owner).given
         for message in messages:
-            came = stamp.format(message.stamp)
-            delay = E("delay", DELAY, FROM_STORAGE, from_=self.hub.host, stamp=came)
+            has = given.setdefault(message.id, set())
+            if session.jid in has:
+                continue  # it sleeps over it, or has had a copy while it did not listen
+            has.add(session.jid)
             try:
-                session.deliver(unpack(message.stanza, delay))
+                session.deliver(unpack(message.stanza, self.delay(message.stamp)))
             except JidError as error:
                 log.warning("a message for %s has a sender that is valid no more: %s", owner, error)
         sizes = [(message.id, message.stranger, len(message.stanza)) for message in messages]
@@ -230,14 +239,30 @@ class Offline:
             batch.append(message)
         return batch
 
-    def archived(self, owner: Jid) -> set[str]:
-        """The ids, in the archive of `owner` (bare), of what waits for him here. Raises StoreError."""
+    def delay(self, came: float) -> Element:
+        """What is said of a message from here that came at that Unix time."""
+        return E("delay", DELAY, FROM_STORAGE, from_=self.hub.host, stamp=stamp.format(came))
+
+    def archived(self, owner: Jid) -> dict[str, tuple[int, float]]:
+        """What waits here for `owner` (bare) and is in his archive: by its id there, its id here and the Unix time when
+        it came. Raises StoreError."""
         confirmed = self.boxes[owner].confirmed if owner in self.boxes else 0
         rows = self.store.read(
-            "SELECT id, archived FROM offline WHERE owner = ? AND id > ? AND archived IS NOT NULL", (owner, confirmed)
+            "SELECT id, stamp, archived FROM offline WHERE owner = ? AND id > ? AND archived IS NOT NULL",
+            (owner, confirmed),
         )
-        fresh = [(each.id, each.archived) for each in self.fresh.values() if each.owner == owner]
-        return {archived for id, archived in (*rows, *fresh) if archived and id not in self.gone}
+        fresh = [(each.id, each.stamp, each.archived) for each in self.fresh.values() if each.owner == owner]
+        return {archived: (id, came) for id, came, archived in (*rows, *fresh) if archived and id not in self.gone}
+
+    def is_next(self, full: Jid) -> bool:
+        """Whether that session gets what waits when it is resumed, and no other is getting it."""
+        batch = self.batches.get(full.bare)
+        return full in listening(self.hub, full.bare) and (batch is None or batch.late or batch.full == full)
+
+    def gave(self, full: Jid, id: int) -> None:
+        """That session has been given the message of that id already, if it is the id of one."""
+        if id:
+            self.box(full.bare).given.setdefault(id, set()).add(full)
 
     def answered(self, stanza, origin):
         """Watcher: the answer to the ping, a result or an error, came after the messages had been read."""
@@ -255,8 +280,9 @@ class Offline:
         self.drop(owner)
         box = self.box(owner)
         box.confirmed = batch.messages[-1][0]
-        for _, stranger, size in batch.messages:
+        for message, stranger, size in batch.messages:
             box.count(stranger, -1, -size)
+            box.given.pop(message, None)
         try:
             self.store.write("DELETE FROM offline WHERE owner = ? AND id <= ?", (owner, box.confirmed))
             self.go_on(owner)
@@ -272,11 +298,16 @@ class Offline:
         batch = self.batches[owner] = self.batches[owner]._replace(late=True)
         others = [full for full in listening(self.hub, owner) if full != batch.full]
         if others:
-            self.send(owner, self.hub.sessions[owner][others[0]])
+            given = self.box(owner).given.get(batch.messages[0][0], ())
+            next_one = min(others, key=given.__contains__)  # of those who have not been given it the first
+            self.send(owner, self.hub.sessions[owner][next_one])
 
     def left(self, session):
         """What it was sent and did not confirm goes to another resource, if there is one."""
         owner = session.jid.bare
+        if owner in self.boxes:
+            for has in self.boxes[owner].given.values():
+                has.discard(session.jid)
         batch = self.batches.get(owner)
         if batch and batch.full == session.jid:
             self.drop(owner)
@@ -306,8 +337,9 @@ class Offline:
             return
         self.store.write_all(("DELETE FROM offline WHERE id = ?", (id,)) for id in left)
         self.gone.update(left)
-        for stranger, size in left.values():
+        for id, (stranger, size) in left.items():
             box.count(stranger, -1, -size)
+            box.given.pop(id, None)
         self.store.committed(hurry=False).add_done_callback(lambda commit: self.have_gone(commit, owner, left))
 
     def have_gone(self, commit: "Future[None]", owner: Jid, left: Iterable[int]) -> None:
@@ -334,6 +366,10 @@ class Offline:
         batch = self.batches.get(session.jid.bare)
         if batch and batch.full == session.jid:
             parts["offline"] = batch.messages[-1][0]
+        box = self.boxes.get(session.jid.bare)
+        given = [id for id, has in box.given.items() if session.jid in has] if box else []
+        if given:
+            parts["given"] = given
 
     def restore(self, session, parts):
         """It was sent messages, and may still ack them."""
@@ -343,6 +379,8 @@ class Offline:
         if sizes:
             self.box(owner)
             self.hand_over(owner, session, sizes, ping=False)
+        for id in parts.get("given", ()):
+            self.box(owner).given.setdefault(id, set()).add(session.jid)
 
     def forget(self, owner):
         """The account is gone."""

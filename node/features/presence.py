@@ -5,6 +5,7 @@ when it leaves, or its line is cut, the same are told, and those to whom it had 
 """
 
 import re
+import time
 
 from node.base.errors import StanzaError
 from node.base.jid import Jid, parse
@@ -59,6 +60,8 @@ class Presences:
         priority = priority_of(stanza)
         first = full not in self.last
         self.last[full] = stanza
+        if self.hub.present.get(owner, {}).get(full, -1) < 0 <= priority:
+            session.since = time.time()
         self.hub.set_priority(full, priority)
         self.broadcast(owner, stanza)
         if first:

@@ -45,7 +45,7 @@ class Session(Protocol):
     """Somebody who is connected: a full address to deliver to."""
 
     jid: Jid
-    since: float  # Unix time of its binding
+    since: float  # Unix time of its binding, and then since when it gets what is for the account (hub/delivery)
 
     def deliver(self, stanza: Stanza) -> None: ...
 

@@ -111,11 +111,15 @@ class Device:
             for owed in self.owed:
                 self.says_again(owed)
         else:
+            await self.before_presence()
             self.sends("<presence/>")
             again, self._again = self._again, []
             for owed in again:
                 self.sends(owed.text, owed.about)
         return resumed
+
+    async def before_presence(self) -> None:
+        """A resource is bound, and nobody knows of it yet."""
 
     async def looks(self) -> None:
         """Logs in without presence and without stream management: to ask questions only."""

@@ -149,8 +149,9 @@ class Retention:
 
     def _has(self, begin: float, end: float) -> bool:
         """Whether there is a message of this time."""
-        first = self.reader.since(int(begin * 1000))
-        return first < self.reader.since(int(end * 1000))
+        first = self.reader.since(int(begin * 1000))  # as far as the disk knew then: more may get there at any moment
+        rows = self.database.read("SELECT stamp FROM stanzas WHERE id >= ? ORDER BY id LIMIT 1", (first,))
+        return bool(rows) and begin * 1000 <= rows[0][0] < end * 1000
 
     def _used(self) -> int:
         """Bytes of the file that are in use."""

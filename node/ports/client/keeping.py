@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from node.base.element import E
 from node.base.errors import StreamError
 from node.base.stanza import CLIENT, Stanza
-from node.ports.client.ledger import Entry, Found, Page, is_archived, key_of
+from node.ports.client.ledger import Entry, Found, Page, key_of, may_come_again
 from node.ports.client.recovery import Twice
 from node.ports.client.session import Client, asleep, nothing, stamp, stanzas
 from node.ports.client.unacked import pass_on
@@ -162,12 +162,10 @@ class Management:
     def keep(self, stanza: Stanza, size: int) -> None:
         """It was written, or the client sleeps: it is kept until it is acked."""
         sent = self.sent
-        if self.page is not None and stanza.name == "message" and is_archived(stanza):
-            sent.add(stanza, size, time(), self.sessions.archive.newest)
-            if self.client.expect is managed:
-                self.page.sent(sent.count, sent.queue[-1].note, key_of(stanza))
-        else:
-            sent.add(stanza, size, time())
+        page = self.page if stanza.name == "message" and may_come_again(stanza) else None
+        sent.add(stanza, size, time(), self.sessions.archive.newest if page else 0)
+        if page and not self.client.is_asleep:
+            page.sent(sent.count, sent.queue[-1].note, key_of(stanza))
         if not self._asking:
             self._asking = True
             if self.client.calm is None:
@@ -252,7 +250,11 @@ class Management:
     def _take(self, more: int) -> None:
         self.sent.ack(more)
         if self.page is not None and not self.sent.queue:
-            self.page.all_acked(self.sent.acked, self.sessions.archive.newest)
+            newest = self.sessions.archive.newest
+            if self.handled.settled and self.done is None:  # what it has said up to here is handled
+                self.handled.note = newest
+                self.page.handled(self.handled.count, newest)
+            self.page.all_acked(self.sent.acked, newest)
 
     def _tell(self) -> None:
         """Those who wait for an ack; they may have more for the client at once."""
@@ -315,12 +317,9 @@ class Management:
     def recovered(self, count: int, missed: list[Unacked], entries: list[Entry]) -> None:
         """The client has `count` stanzas, has missed these, and what came since the node is back follows."""
         assert self.lost is not None and self.page is not None
-        found, self.lost = self.lost, None
         self.page.free()
-        self.page = self.sessions.ledger.page(self.id, self.handled.count, found.row, found.sent, found.sent_row)
-        self.sessions.saved.describe_soon(self.client)
-        for entry in entries:
-            self.page.sent(*entry)
+        self.revive(self.lost._replace(handled=self.handled.count, entries=entries))
+        self.lost = None
         since = [each for each in self.sent.queue if not self.has_had(each.stanza)]
         self.sent = Sent(count)
         for each in (*missed, *since):

@@ -2,41 +2,43 @@
 
 The kernel keeps what a process has written when that process is killed; it loses it with the power. So the file names
 the boot of the machine that it belongs to, and after another one it says nothing: clients log in anew. To write a few
-bytes takes 1 us, and the card sees one page every half minute in which something was said.
+bytes takes 1 us, and the card sees a page or two every half minute in which something was said.
 
 Each session that can be resumed has a page (Page):
 
 - whose it is, and what features know of it,
 - how many stanzas of the client are handled, and up to which row of the archive that was,
-- for the archived messages that it was sent last: the count of the stanza, the row of the archive by then, and a key of
-  who sent it and under which id. A client that comes back says how many stanzas it has, and so which of these it has.
+- for the messages that it was sent last and that could come again: the count of the stanza, the row of the archive by
+  then, and a key of who sent it and under which id. A client that comes back says how many stanzas it has, and so which
+  of these it has.
 """
 
 import logging
 import os
 import struct
 from binascii import crc32
-from collections import Counter
 from typing import NamedTuple
 
 from node.base.element import escape_attribute
 from node.base.path import Path
 from node.base.stanza import CLIENT, Stanza, kind
 from node.hub.claims import STANZA_ID
+from node.ports.client.unacked import DELAY
+from node.stream.acks import NEVER
 
 log = logging.getLogger("hobnode")
 
 BOOT = "/proc/sys/kernel/random/boot_id"
 NAME = "sessions.now"
-MAGIC = b"hobnode sessions 1\n"
+MAGIC = b"hobnode sessions 2\n"
 
-PAGE = 4096  # bytes: of which the kernel keeps whole ones
+PAGE = 8192  # bytes: two of which the kernel keeps whole ones
 CARBONS = {kind(name, "urn:xmpp:carbons:2") for name in ("sent", "received")}
-RING = 40  # messages: twice what a client is asked to ack after (management.ASK_AFTER)
+RING = 220  # messages: a batch from the storage (offline.BATCH), and what a client is asked to ack after (ASK_AFTER)
 _HEAD = struct.Struct("<24sQQQQ")  # id, handled, row; where the ring begins: count, row
 _ENTRY = struct.Struct("<QQQ")  # count, row, key
 _RING_AT = 64
-_WORDS_AT = 1024  # a length in four bytes, and JSON; a session with 40 rooms fits
+_WORDS_AT = 5376  # a length in four bytes, and JSON; a session with 40 rooms fits
 
 
 class Entry(NamedTuple):
@@ -46,10 +48,15 @@ class Entry(NamedTuple):
     row: int
     key: int
 
+    @property
+    def name(self) -> int:
+        """What tells its message from others; of one without an id, that it was then the last in the archive."""
+        return self.key or -self.row
+
 
 class Found(NamedTuple):
-    """A page of the last run. `entries` in order; all up to `sent`, and to `sent_row` in the archive, is acked, or not
-    known any more."""
+    """A page of the last run. `entries` in order; all up to stanza `sent` is acked, or not known any more. What it was
+    sent of the archive up to `sent_row` is acked or among the entries. Rows from `end` on are of another run."""
 
     words: bytes
     handled: int
@@ -57,17 +64,13 @@ class Found(NamedTuple):
     sent: int
     sent_row: int
     entries: list[Entry]
-
-    def had(self, count: int) -> "Counter[int] | None":
-        """The keys of what a client has that has handled so many stanzas; None if that is not known any more."""
-        if count < self.sent:
-            return None
-        return Counter(entry.key for entry in self.entries if entry.number <= count)
+    end: int = NEVER
 
     def clamped(self, last: int) -> "Found":
         """The same, when the archive ends with that row: what had been given a later number is not there."""
         entries = [entry._replace(row=min(entry.row, last)) for entry in self.entries]
-        return self._replace(row=min(self.row, last), sent_row=min(self.sent_row, last), entries=entries)
+        row, sent_row = min(self.row, last), min(self.sent_row, last)
+        return self._replace(row=row, sent_row=sent_row, entries=entries, end=last + 1)
 
 
 class Ledger:
@@ -171,7 +174,7 @@ class Page:
         self._ledger.write(self._at + 24, struct.pack("<QQ", count, row))
 
     def sent(self, count: int, row: int, key: int) -> None:
-        """The client was sent an archived message, as stanza number `count`."""
+        """The client was sent a message that could come again, as stanza number `count`."""
         self._ledger.write(self._at + _RING_AT + self._next * _ENTRY.size, _ENTRY.pack(count, row, key))
         self._next = (self._next + 1) % RING
 
@@ -179,15 +182,20 @@ class Page:
         """The client has all that it was sent: what is before this count and row need not be known."""
         self._ledger.write(self._at + 40, struct.pack("<QQ", count, row))
 
+    def all_noted(self, row: int) -> None:
+        """What the client was sent of the archive up to this row is acked, or noted here."""
+        self._ledger.write(self._at + 48, struct.pack("<Q", row))
+
     def free(self) -> None:
         """The session has ended."""
         self._ledger.free(self._number)
 
 
-def is_archived(message: Stanza) -> bool:
-    """Whether it is in the receiver's archive, as he can see, or the copy of one that he has sent or got."""
+def may_come_again(message: Stanza) -> bool:
+    """Whether it is in the receiver's archive, as he can see, or the copy of one that he has sent or got; or has waited
+    (XEP-0203), and may still lie in the storage for people who are away."""
     kinds = message.kinds
-    return bool(kinds) and (STANZA_ID in kinds or kinds[0] in CARBONS)
+    return bool(kinds) and (STANZA_ID in kinds or kinds[0] in CARBONS or DELAY in kinds)
 
 
 def key_of(message: Stanza) -> int:

@@ -71,8 +71,7 @@ class Sessions:
         self.ledger = Ledger(port.hub.store.accounts.path.parent)
         self.archive = port.hub.need("archive")
         self.carbons = port.hub.need("carbons")
-        self.first_row = self.archive.newest + 1  # of this run
-        self.last_row = self.archive.last_on_disk()  # of those before
+        self.last_row = self.archive.last_on_disk()  # of the runs before this one
 
     def manage(self, management: Management) -> None:
         """A session has stream management from now on, and can be resumed."""

@@ -2,8 +2,9 @@
 
 The queue of what was not acked is lost with the process. But every archived message that the client was sent is noted
 (ledger.py) under the number that the stanza had, and the client says up to which number it has them. Archived messages
-that it does not have are sent again, but for those that the storage for people who are away hands over. What was not
-archived, presence for the most part, is lost. If it never comes back, what it has not acked is in the archive.
+that it does not have are sent again, but for those that the storage for people who are away hands over; while it slept
+it was sent what is for one as it is now. What was not archived, presence for the most part, is lost. If it never comes
+back, what it has not acked is in the archive.
 
 The other way round, what was done and not counted is not done twice: a message that the client sends again although it
 is in the archive, and one that the client has got although nobody knew yet whether it could be kept.
@@ -12,6 +13,7 @@ is in the archive, and one that the client has got although nobody knew yet whet
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from node.base.element import write
 from node.base.stanza import CLIENT, Stanza
 from node.hub.claims import archive_id
 from node.ports.client.ledger import Found, key_of
@@ -21,6 +23,7 @@ from node.stream.acks import WRAP, Unacked
 if TYPE_CHECKING:
     from node.ports.client.keeping import Management
 
+RECENT = 40  # messages: twice what a client is asked to ack after; those that it got before are on disk
 LIMIT = 500  # messages of the account since all was acked; more than that a client fetches from its archive itself
 SECONDS = 600.0  # for senders to come back and say again what they said last: as long as a session may sleep
 
@@ -61,31 +64,45 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
     """
     sessions, jid, hub = management.sessions, management.client.jid, management.client.port.hub
     more = (h - found.sent) % WRAP
-    count = found.sent + more
-    had = found.had(count) if more < WRAP // 2 else None
-    if had is None:
+    if more >= WRAP // 2:  # what it has got since is not known any more
         return False
-    late = had.copy()
-    low = min(found.row, found.sent_row, *(entry.row - 1 for entry in found.entries))
-    rows = await sessions.archive.between(jid.bare, low, sessions.first_row, LIMIT + 1)
+    count = found.sent + more
+    entries = [entry for entry in found.entries if entry.number <= count]
+    sent = Counter(entry.name for entry in found.entries[len(entries) :])
+    first = found.entries[max(0, len(entries) - RECENT) :][:1]
+    begin = first[0].row - 1 if first else found.sent_row
+    had = Counter(entry.name for entry in entries if entry.row > begin)
+    rows = await sessions.archive.between(jid.bare, min(found.row, begin), found.end, LIMIT + 1)
     if len(rows) > LIMIT:
         return False
-    waiting = hub.need("offline").archived(jid.bare)
+    offline = hub.need("offline")
+    waiting, is_next = offline.archived(jid.bare), offline.is_next(jid)
     missed: list[Unacked] = []
     done: Counter[int] = Counter()
     for row, stamp, message in rows:
         key = key_of(message)
+        name = key or -row
+        stored, came = waiting.get(archive_id(jid.bare, message), (0, stamp))
         if row > found.row and message.sender == jid:
             done[key] += 1
-        if key and had[key] > 0:
-            had[key] -= 1
+        if had[name] > 0:
+            had[name] -= 1
+            offline.gave(jid, stored)
             continue
-        if row <= found.sent_row or archive_id(jid.bare, message) in waiting:
+        if sent[name] > 0:
+            sent[name] -= 1
+        elif row <= max(found.sent_row, begin):
             continue
         heard = sessions.carbons.as_heard(jid, message)
-        if heard is not None:
-            missed.append(Unacked(heard, len(heard.to_bytes(CLIENT)), stamp, row))
+        if heard is None or (stored and is_next):
+            continue
+        if stored:
+            offline.gave(jid, stored)
+            if heard is message:
+                heard = message.plus(DELAY, write(offline.delay(came), CLIENT).encode())
+        missed.append(Unacked(heard, len(heard.to_bytes(CLIENT)), came, row))
     until = sessions.loop.time() + SECONDS
+    late = Counter(entry.key for entry in entries)
     management.had, management.done = Twice(had, late, until), Twice(done, Counter(), until)
-    management.recovered(count, missed, [entry for entry in found.entries if entry.number <= count])
+    management.recovered(count, missed, entries)
     return True

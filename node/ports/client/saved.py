@@ -17,7 +17,7 @@ from node.hub.database import Database, Statement
 from node.hub.hub import Hub
 from node.hub.store import StoreError
 from node.ports.client.keeping import Management
-from node.ports.client.ledger import Found, key_of
+from node.ports.client.ledger import Entry, Found, key_of
 from node.ports.client.session import Client
 from node.stream.acks import Sent
 
@@ -37,6 +37,8 @@ CREATE TABLE session_stanzas (
     PRIMARY KEY (session, number)
 ) WITHOUT ROWID;
 """
+# What features/offline.py has given to a session counts for as long as its queue is there: not when it was killed.
+STORAGE = ("offline", "given")
 _KEEP = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)"
 _KEEP_STANZA = "INSERT OR REPLACE INTO session_stanzas VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM sessions WHERE id = ?", "DELETE FROM session_stanzas WHERE session = ?"
@@ -68,10 +70,13 @@ class Saved:
     # While the node runs
 
     def _note(self, full: Jid) -> None:
-        """What a feature knows of a session has changed."""
+        """What a feature knows of a session has changed, and so, maybe, what it hears. What came before is noted, if it
+        was sent that at all. It is written at once: the next thing that is said may be an h."""
         client = self._port.hub.sessions.get(full.bare, {}).get(full)
-        if isinstance(client, Client) and client.resumable:
-            self.describe_soon(client)
+        if isinstance(client, Client) and client.management is not None and client.resumable:
+            if client.management.page is not None and not client.is_asleep:
+                client.management.page.all_noted(self._port.managed.archive.newest)
+            self._describe(client)
 
     def describe_soon(self, client: Client) -> None:
         """Has the ledger say what it is at the end of this turn of the loop."""
@@ -82,22 +87,28 @@ class Saved:
     def _describe_changed(self) -> None:
         changed, self._changed = self._changed, {}
         for client in changed:
-            if client.management is not None and client.management.page is not None:
-                client.management.page.describe(self._words(client, client.management))
+            self._describe(client)
 
-    def _words(self, client: Client, management: Management) -> bytes:
+    def _describe(self, client: Client) -> None:
+        if client.management is not None and client.management.page is not None:
+            words = self._words(client, client.management)
+            for part in STORAGE:
+                words["parts"].pop(part, None)
+            client.management.page.describe(_packed(words))
+
+    def _words(self, client: Client, management: Management) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         self._port.hub.tell("save", client, parts)
         agent = client.agent.hex() if client.agent else None
-        words = {
+        return {
             "jid": client.jid,
             "account": self._port.hub.accounts.mark(client.jid.local),
             "seconds": management.seconds,
+            "since": client.since,
             "lang": client.lang,
             "agent": agent,
             "parts": parts,
         }
-        return json.dumps(words, ensure_ascii=False).encode()
 
     # At the end of the node
 
@@ -106,8 +117,11 @@ class Saved:
         sent = management.sent
         first = min((entry.note for entry in sent.queue if entry.note), default=self._port.managed.archive.newest + 1)
         counters = (management.handled.count, sent.acked, sent.on_line, first - 1)
+        words = self._words(client, management)
+        if management.lost is not None:  # killed before, and its client has not been back: it may still say what it has
+            words["lost"] = management.lost[2:]
         try:
-            statements: list[Statement] = [(_KEEP, (management.id, self._words(client, management), *counters))]
+            statements: list[Statement] = [(_KEEP, (management.id, _packed(words), *counters))]
             statements += [
                 (_KEEP_STANZA, (management.id, number, pack(stanza), stamp, note))
                 for number, (stanza, _, stamp, note) in enumerate(sent.queue)
@@ -148,20 +162,21 @@ class Saved:
             agent = bytes.fromhex(said["agent"]) if said["agent"] else None
             client = Client.revived(self._port, jid, said["lang"], agent)
             management = Management(client, id, said["seconds"])
-            fill(management, said["parts"])
+            fill(management, said)
         except (ValueError, KeyError) as error:  # a JidError is a ValueError
             log.warning("a session cannot be brought back: %s: %s", type(error).__name__, error)
             return
         self._port.managed.manage(management)
         hub.bind(client)
         hub.tell("restore", client, said["parts"])
+        client.since = said.get("since", 0.0)
         on_line = management.sent.on_line
         management.fall_asleep()
         management.sent.on_line = on_line
         self.describe_soon(client)
 
     def _refill(
-        self, handled: int, acked: int, on_line: int, note: int, management: Management, parts: dict[str, Any]
+        self, handled: int, acked: int, on_line: int, note: int, management: Management, said: dict[str, Any]
     ) -> None:
         """As it was at an orderly end."""
         management.handled.count = handled
@@ -170,6 +185,11 @@ class Saved:
         for data, stamp, its_note in self._database.read(_STANZAS, (management.id,)):
             sent.add(unpack(data), len(data), stamp, its_note)
         sent.on_line = on_line
+        if "lost" in said:
+            row, sent_number, sent_row, entries, end = said.pop("lost")
+            noted = [Entry(*each) for each in entries]
+            management.revive(Found(_packed(said), handled, row, sent_number, sent_row, noted, end))
+            return
         sessions = self._port.managed
         page = management.page = sessions.ledger.page(management.id, handled, newest, acked, min(note, newest))
         for number, entry in enumerate(sent.queue, acked + 1):
@@ -177,8 +197,11 @@ class Saved:
                 page.sent(number, entry.note, key_of(entry.stanza))
 
 
-def _recall(found: Found, management: Management, parts: dict[str, Any]) -> None:
+def _packed(words: dict[str, Any]) -> bytes:
+    return json.dumps(words, ensure_ascii=False).encode()
+
+
+def _recall(found: Found, management: Management, said: dict[str, Any]) -> None:
     """As far as it is known of one whose node was killed."""
-    parts.pop("offline", None)  # nobody knows which of these it has had
     management.handled.count, management.handled.note = found.handled, found.row
     management.revive(found)

@@ -84,9 +84,9 @@ def _pass_on_message(hub: Hub, ended: list[Jid], message: Stanza, stamp: float) 
 
 def _had(hub: Hub, ended: list[Jid], session: Session, message: Stanza, stamp: float) -> bool:
     """Whether another resource got the message, or a copy, when it came: what was not for these alone was for all."""
-    if session.since > stamp:
-        return False
-    return message.to not in ended or hub.need("carbons").copies(session.jid, message)
+    if message.to not in ended and session.since <= stamp:
+        return True
+    return session.jid in hub.need("carbons").copied(message, stamp)
 
 
 def _stamped(hub: Hub, message: Stanza, stamp: float) -> Stanza:

@@ -113,6 +113,19 @@ def test_R6_nor_by_one_that_is_far_ahead(romeo, clock, retention, run, look, mon
     assert look(romeo).bodies == bodies
 
 
+def test_R6_nor_by_one_that_is_far_ahead_when_a_message_gets_on_the_disk_just_then(
+    romeo, clock, retention, run, look, monkeypatch
+):
+    monkeypatch.setattr("node.base.clock.CONFIRMED", "/nowhere")
+    romeo.says(chat(JULIET, "old"))
+    assert look(romeo).bodies == ["old"]  # it is on the disk
+    since, before = retention.reader.since, [0]
+    monkeypatch.setattr(retention.reader, "since", lambda moment: before.pop() if before else since(moment))
+    clock.now += 100 * DAY
+    run(retention.work())
+    assert look(romeo).bodies == ["old"]
+
+
 def test_one_that_has_gone_evenly_for_a_week_is_believed(romeo, clock, retention, run, look, monkeypatch, hub):
     monkeypatch.setattr("node.base.clock.CONFIRMED", "/nowhere")
     romeo.says(chat(JULIET, "old"))

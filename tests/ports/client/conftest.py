@@ -38,7 +38,7 @@ def again(hub, port, files, tmp_path, config):
         await old_port.leave()
         await old_port.turn.goodbyes(0.5)
         old_hub.store.close()
-        async with started(hub.loop, tmp_path, config, files) as new:
+        async with started(hub.loop, getattr(old_hub, "folder", tmp_path), config, files) as new:
             yield new
 
     return again

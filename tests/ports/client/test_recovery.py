@@ -4,17 +4,20 @@ the files of one that runs."""
 import re
 import threading
 from collections import Counter
+from contextlib import AsyncExitStack
 
 import pytest
 
 from node.base import stamp as dates
 from node.base.errors import StreamError
+from node.base.jid import parse
 from node.base.path import Path
 from node.base.stanza import Stanza
 from node.hub import store
 from node.ports.client import ledger
-from node.ports.client.ledger import RING, Ledger, key_of
-from node.ports.client.recovery import Twice
+from node.ports.client.keeping import leaving
+from node.ports.client.ledger import RING, Ledger, Page, key_of
+from node.ports.client.recovery import RECENT, Twice
 from tests.ports.client.test_management import (
     PHONE,
     PING,
@@ -31,6 +34,7 @@ from tests.ports.client.test_management import (
 )
 from tests.ports.client.test_saved import BOB, friends
 
+DESK = parse("ann@hub.local/desk")
 BODY = "<body>Is the lamp on?</body>"
 
 
@@ -164,6 +168,33 @@ def test_what_was_kept_and_not_acked_is_sent_again_and_not_done_twice(connect, r
     run(talk(), timeout=15)
 
 
+def test_what_was_kept_and_not_acked_is_not_done_twice_when_the_node_is_killed_again_meanwhile(
+    connect, run, hub, killed, monkeypatch
+):
+    said = f"<message to='{PHONE}' id='m1' type='chat'><body>{'x' * 5000}</body></message>"  # repetition.py skips it
+
+    async def talk():
+        _, _, bob, id = await two(connect, hub)
+        await on_disk(hub)
+        monkeypatch.setattr(hub.store, "when_safe", lambda callback: None)
+        bob.says(said + R)
+        assert " h='3'" in await bob.hears("<a [^>]*/>")
+        await hub.store.archive.committed()
+        async with killed() as (second, connect_second):
+            bob, answer = await resumes(connect_second, id, got(hub, BOB), "bob")
+            assert " h='3'" in answer
+            bob.says(a(got(second, BOB)) + R)
+            await bob.hears("<a [^>]*/>")
+            async with killed(second.folder) as (third, connect_third):
+                bob, answer = await resumes(connect_third, id, got(second, BOB), "bob")
+                assert " h='3'" in answer
+                bob.says(said + R)
+                await bob.hears(re.escape(a(4)))
+                assert await archived(third) == ["m1"]
+
+    run(talk(), timeout=15)
+
+
 def test_an_h_that_was_told_is_never_taken_back(connect, run, hub, killed):
     async def talk():
         ann, id = await enabled(connect)
@@ -174,6 +205,26 @@ def test_an_h_that_was_told_is_never_taken_back(connect, run, hub, killed):
         async with killed() as (_, connect_again):
             ann, answer = await resumes(connect_again, id, got(hub))
             assert " h='5'" in answer
+
+    run(talk())
+
+
+def test_what_an_h_says_was_done_is_known_by_then(connect, run, hub, monkeypatch, tmp_path):
+    """Or a client that is resumed would not say again that it is available."""
+    found = []
+    handled = Page.handled
+
+    def looked_at(page, count, row):
+        handled(page, count, row)
+        found.append(next(iter(Ledger(Path(tmp_path)).found.values())))
+
+    async def talk():
+        ann, _ = await enabled(connect)
+        await pinged(ann)
+        monkeypatch.setattr(Page, "handled", looked_at)
+        ann.says("<presence/>" + R)
+        await ann.hears("<a [^>]*/>")
+        assert found[-1].handled == 2 and b"<presence" in found[-1].words
 
     run(talk())
 
@@ -240,6 +291,61 @@ def test_a_node_that_is_killed_again_before_anybody_is_back(connect, run, hub, k
                 assert ids((await pinged(ann))[0]) == ["m2", "m3"]
                 bob, answer = await resumes(connect_third, bobs_id, bobs, "bob")
                 assert " h='8'" in answer
+
+    run(talk(), timeout=20)
+
+
+@pytest.mark.parametrize("missed", range(4))
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_node_that_ends_in_good_order_after_it_was_killed_and_before_anybody_is_back(
+    connect, run, hub, killed, again, missed, times
+):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1) + chat(2) + chat(3))
+        await pinged(bob)
+        await ann.hears("id='m3'.*</message>")
+        await on_disk(hub)
+        ann.says(R)
+        handled = re.findall(" h='[0-9]+'", await ann.hears("<a [^>]*/>"))[-1]
+        count = got(hub)
+        async with AsyncExitStack() as nodes:
+            new, connect_again = await nodes.enter_async_context(killed())
+            for number in range(times):
+                bob, _ = await enabled(connect_again, "bob", "desk")
+                bob.says(chat(4 + number))
+                await pinged(bob)
+                folder = new.folder
+                new, connect_again = await nodes.enter_async_context(again((new, new.port)))
+                new.folder = folder
+            ann, answer = await resumes(connect_again, id, count - missed)
+            assert "<resumed" in answer and handled in answer
+            assert ids((await pinged(ann))[0]) == [f"m{number}" for number in range(4 - missed, 4 + times)]
+            ann.says(a(got(new)) + R)
+            await ann.hears("<a [^>]*/>")
+            assert not session(new).management.sent.queue
+
+    run(talk(), timeout=20)
+
+
+def test_a_node_that_is_killed_ends_in_good_order_and_is_killed_before_anybody_is_back(
+    connect, run, hub, killed, again
+):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1) + chat(2))
+        await pinged(bob)
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        count = got(hub)
+        async with killed() as (second, connect_second):
+            bob, _ = await enabled(connect_second, "bob", "desk")
+            bob.says(chat(3))
+            await pinged(bob)
+            async with again((second, second.port)), killed(second.folder) as (_, connect_again):
+                ann, answer = await resumes(connect_again, id, count - 1)
+                assert "<resumed" in answer
+                assert ids((await pinged(ann))[0]) == ["m2", "m3"]
 
     run(talk(), timeout=20)
 
@@ -365,6 +471,262 @@ def test_a_message_that_came_between_binding_and_presence_and_was_on_its_way(con
             await ann.hears("id='p'/>")
             await on_disk(new)
             assert await kept(new) == []
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_message_from_the_storage_that_is_in_no_archive_and_was_on_its_way(connect, run, hub, killed, missed):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+        bob.says(f"<message to='ann@hub.local' id='m1' type='chat'>{BODY}{hint}</message>")
+        await pinged(bob)
+        await on_disk(hub)
+        ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        await pinged(ann)
+        count = got(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            assert ids((await pinged(ann))[0]) == ["m1"] * missed
+            ann.says(a(got(new)) + PING)
+            await ann.hears("id='p'/>")
+            await on_disk(new)
+            assert await kept(new) == []
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 30])
+def test_a_batch_from_the_storage_that_was_on_its_way(connect, run, hub, killed, missed):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        bob.says("".join(chat(number, PHONE.bare) for number in range(60)))
+        await pinged(bob)
+        await on_disk(hub)
+        ann, id = await enabled(connect)
+        ann.says("<presence/>")
+        await ann.hears("id='m59'.*</message>")
+        count = got(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count - missed)
+            assert ids((await pinged(ann))[0]) == [f"m{number}" for number in range(60 - missed, 60)]
+            ann.says(a(got(new)) + PING)
+            await ann.hears("id='p'/>")
+            assert await kept(new) == []
+
+    run(talk())
+
+
+def test_what_it_got_long_ago_is_not_looked_for(connect, run, hub, killed, monkeypatch):
+    """Though it is noted still."""
+
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        for first in (0, 20, 40):
+            bob.says("".join(chat(number) for number in range(first, first + 20)))
+            await ann.hears(f"id='m{first + 19}'.*</message>")
+            await on_disk(hub)
+        ann.says(chat(1, BOB) + R)
+        await ann.hears(re.escape(a(4)))
+        count = got(hub)
+        monkeypatch.setattr("node.ports.client.recovery.LIMIT", 45)
+        async with killed() as (_, connect_again):
+            ann, answer = await resumes(connect_again, id, count)
+            assert "<resumed" in answer
+            assert ids((await pinged(ann))[0]) == []
+
+    run(talk(), timeout=10)
+
+
+def test_what_was_on_disk_when_much_was_not_does_not_come_again(connect, run, hub, killed, monkeypatch):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(0))
+        await ann.hears("id='m0'.*</message>")
+        await on_disk(hub)
+        monkeypatch.setattr(hub.store.archive, "_queue", lambda op: None)
+        bob.says("".join(chat(number) for number in range(1, RECENT + 5)))
+        await ann.hears(f"id='m{RECENT + 4}'.*</message>")
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, got(hub))
+            assert ids((await pinged(ann))[0]) == []
+
+    run(talk())
+
+
+def test_who_listens_and_says_nothing_is_resumed_however_much_he_has_heard(connect, run, hub, killed, monkeypatch):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        for first in (0, 20, 40):
+            bob.says("".join(chat(number) for number in range(first, first + 20)))
+            await ann.hears(f"id='m{first + 19}'.*</message>")
+            ann.says(a(got(hub)) + PING)
+            await ann.hears("id='p'/>")
+        await on_disk(hub)
+        monkeypatch.setattr("node.ports.client.recovery.LIMIT", 45)
+        async with killed() as (_, connect_again):
+            ann, answer = await resumes(connect_again, id, got(hub))
+            assert "<resumed" in answer
+            assert ids((await pinged(ann))[0]) == []
+
+    run(talk(), timeout=10)
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_message_without_an_id_comes_once(connect, run, hub, killed, missed):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1) + f"<message to='ann@hub.local' type='chat'>{BODY}</message>" + chat(2))
+        await pinged(bob)
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        count = got(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            assert (await pinged(ann))[0].count("<message") == 2 * missed
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_message_without_an_id_that_waits_in_the_storage_comes_once(connect, run, hub, killed, missed):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        ann, id = await enabled(connect)
+        bob.says(f"<message to='ann@hub.local' type='chat'>{BODY}</message>")
+        await pinged(bob)
+        ann.says("<presence/>")
+        await ann.hears("<message .*</message>")
+        await pinged(ann)
+        await on_disk(hub)
+        count = got(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            assert (await pinged(ann))[0].count("<message") == missed
+
+    run(talk())
+
+
+def test_what_came_when_it_was_not_for_this_session_is_not_missed(connect, run, hub, killed):
+    """Though it would be for it now: it listens since, and has copies."""
+
+    async def talk():
+        ann, id = await enabled(connect)
+        desk, _ = await enabled(connect, resource="desk")
+        bob, _ = await enabled(connect, "bob")
+        desk.says("<presence/>")
+        await pinged(desk)
+        bob.says(chat(0) + chat(1, "ann@hub.local/desk") + chat(2, "ann@hub.local"))
+        await pinged(bob)
+        ann.says("<presence/><iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        await pinged(ann)
+        bob.says(chat(3, "ann@hub.local/desk") + chat(4, "ann@hub.local"))
+        await pinged(bob)
+        await on_disk(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, got(hub) - 1)
+            assert ids((await pinged(ann))[0]) == ["m4"]
+
+    run(talk(), timeout=10)
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_a_copy_of_what_waits_in_the_storage_is_all_that_comes_of_it(connect, run, hub, killed, missed):
+    async def talk():
+        ann, id = await enabled(connect)
+        bob, _ = await enabled(connect, "bob")
+        ann.says("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        await pinged(ann)
+        bob.says(chat(1, "ann@hub.local"))
+        await pinged(bob)
+        await ann.hears("<received .*</message>")
+        await on_disk(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, got(hub) - missed)
+            ann.says("<presence/>")
+            heard = (await pinged(ann))[0]
+            assert heard.count("id='m1'") == heard.count("<received ") == missed
+            ann.says(a(got(new)) + PING)
+            await ann.hears("id='p'/>")
+            await on_disk(new)
+            assert await kept(new) == []
+
+    run(talk())
+
+
+def test_a_message_from_the_storage_that_was_missed_and_is_missed_again_is_kept_once(connect, run, hub, killed):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        ann, id = await enabled(connect)
+        count = got(hub)
+        bob.says(chat(1, "ann@hub.local"))
+        await pinged(bob)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        ((_, came),) = await kept(hub)
+        await on_disk(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, count)
+            assert f"stamp='{dates.format(came)}'>Offline Storage<" in await ann.hears("id='m1'.*</message>")
+            session(new).management.sessions.end_soon(session(new).management, StreamError("conflict"))
+            await ann.is_hung_up_on()
+            assert await kept(new) == [("m1", came)]
+            ann, _ = await enabled(connect_again)
+            ann.says("<presence/>")
+            assert ids((await pinged(ann))[0]) == ["m1"]
+
+    run(talk())
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_message_from_the_storage_that_another_one_is_given_first(connect, run, hub, killed, missed, ends):
+    async def talk():
+        ann, id = await enabled(connect)
+        desk, desks = await enabled(connect, resource="desk")
+        bob, _ = await enabled(connect, "bob")
+        bob.says(chat(1, "ann@hub.local"))
+        await pinged(bob)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        await pinged(ann, desk)
+        await on_disk(hub)
+        count, desk_count = got(hub), got(hub, DESK)
+        async with killed() as (new, connect_again):
+            desk, _ = await resumes(connect_again, desks, desk_count)
+            desk.says("<presence/>")
+            assert ids((await pinged(desk))[0]) == ["m1"]
+            ann, _ = await resumes(connect_again, id, count - 2 * missed)
+            heard = (await pinged(ann))[0]
+            assert ids(heard) == ["m1"] * missed and heard.count("Offline Storage") == missed
+            if ends:
+                session(new, DESK).close(None)
+            else:
+                desk.says(a(got(new, DESK)))
+                await pinged(desk)
+            ann.says(PING + a(got(new)) + PING)
+            assert ids(await ann.hears("id='p'/>.*id='p'/>")) == []
+            ann.says(a(got(new)))
+            await pinged(ann)
+            assert await kept(new) == []
+
+    run(talk(), timeout=10)
+
+
+def test_what_came_while_the_node_was_ending_is_noted(connect, run, hub, killed):
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        session(hub).expect = leaving
+        bob.says(chat(1) + chat(2))
+        await pinged(bob)
+        await ann.hears("id='m2'.*</message>")
+        await on_disk(hub)
+        async with killed() as (_, connect_again):
+            ann, _ = await resumes(connect_again, id, got(hub) - 1)
+            assert ids((await pinged(ann))[0]) == ["m2"]
 
     run(talk())
 
@@ -512,8 +874,7 @@ def test_the_file_holds_what_was_written_and_forgets_what_was_let_go(tmp_path):
     found = Ledger(folder).found
     assert list(found) == ["a" * 22]
     assert found["a" * 22][:5] == (b"{}", 7, 8, 3, 4)
-    assert list(found["a" * 22].had(12)) == [30, 31, 32]
-    assert found["a" * 22].had(2) is None
+    assert [entry.key for entry in found["a" * 22].entries] == [30, 31, 32, 33, 34]
     pages[0].all_acked(12, 22)
     assert Ledger(folder).found["a" * 22][3:5] == (12, 22)
     for number in range(RING):

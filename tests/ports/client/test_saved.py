@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -144,6 +145,55 @@ def test_a_session_that_is_not_resumed_after_the_restart_ends_by_d4(connect, run
             session(new).management.forgotten()
             await bob.hears("<presence[^>]* from='ann@hub.local/phone' type='unavailable'")
             assert [each for each, _ in await kept(new)] == ["m1"]
+
+    run(talk())
+
+
+def test_who_came_later_gets_what_an_earlier_one_left_also_after_the_restart(connect, run, hub, again):
+    async def talk():
+        ann, _ = await enabled(connect)
+        bob, _ = await enabled(connect, "bob")
+        ann.says("<presence/>" + PING)
+        await ann.hears("id='p'/>")
+        bob.says(chat(1, "ann@hub.local") + PING)
+        await bob.hears("id='p'/>")
+        await ann.hears("id='m1'.*</message>")
+        desk, id = await enabled(connect, resource="desk")
+        desk.says("<presence/>" + PING)
+        await desk.hears("id='p'/>")
+        count = session(hub, parse("ann@hub.local/desk")).management.sent.count
+        async with again() as (new, connect_again):
+            session(new).management.forgotten()
+            await until(lambda: PHONE not in new.sessions[PHONE.bare])
+            desk, _ = await resumes(connect_again, id, count)
+            desk.says(PING)
+            assert ids(await desk.hears("id='p'/>")) == ["m1"]
+
+    run(talk())
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_had_a_copy_before_he_listened_does_not_get_it_from_the_storage(connect, run, hub, again, restarts):
+    async def talk():
+        ann, id = await enabled(connect)
+        bob, _ = await enabled(connect, "bob")
+        ann.says("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>" + PING)
+        await ann.hears("id='p'/>")
+        bob.says(chat(1, "ann@hub.local") + PING)
+        await bob.hears("id='p'/>")
+        assert ids(await ann.hears("<received .*</message>")) == ["m1"]
+        count = session(hub).management.sent.count
+        async with AsyncExitStack() as nodes:
+            node = hub
+            if restarts:
+                node, connect_again = await nodes.enter_async_context(again())
+                ann, _ = await resumes(connect_again, id, count)
+            ann.says("<presence/>" + PING)
+            assert "id='m1'" not in await ann.hears("id='p'/>")
+            assert [each for each, _ in await kept(node)] == ["m1"]
+            ann.says(a(session(node).management.sent.count) + PING)
+            await ann.hears("id='p'/>")
+            assert await kept(node) == []
 
     run(talk())
 

@@ -23,7 +23,7 @@ CHANGE = (
 def told(caplog):
     """`told()` is the whole log, at its most talkative, as it is written."""
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("asyncio").setLevel(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "asyncio")
     lines = _Lines(journal=False)
     return lambda: "\n".join(lines.format(record) for record in caplog.records)
 

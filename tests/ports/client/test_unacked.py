@@ -53,11 +53,13 @@ def kept(hub, run):
 
 
 def desk(person, since=0.0, carbons=False, priority=0):
+    """Another one of hers, who listens, or is there, since that time; likewise with `carbons`."""
     desk = person("juliet@hub.local/desk")
-    desk.since = since
     desk.says(f"<presence><priority>{priority}</priority></presence>")
-    if carbons:
+    desk.since = since
+    if carbons is not False:
         desk.says("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        desk.hub.need("carbons").enabled[desk.jid.bare][desk.jid] = carbons
     desk.forgets()
     return desk
 
@@ -88,20 +90,44 @@ def test_another_resource_that_has_not_had_it_gets_it_with_its_time(ends, person
 
 
 @pytest.mark.parametrize(
-    ("to", "carbons", "again"),
-    [("juliet@hub.local", False, False), (PHONE, True, False), (PHONE, False, True)],
+    ("to", "since", "carbons", "again"),
+    [
+        ("juliet@hub.local", NOON - 1, False, False),
+        ("juliet@hub.local", NOON + 1, NOON - 1, False),
+        ("juliet@hub.local", NOON + 1, NOON + 1, True),
+        (PHONE, NOON - 1, NOON - 1, False),
+        (PHONE, NOON + 1, NOON - 1, False),
+        (PHONE, NOON - 1, NOON + 1, True),
+        (PHONE, NOON - 1, False, True),
+    ],
 )
-def test_one_that_has_had_it_or_its_copy_does_not_get_it_twice(ends, person, kept, to, carbons, again):
-    there = desk(person, since=NOON - 1, carbons=carbons)
+def test_one_that_has_had_it_or_its_copy_does_not_get_it_twice(ends, person, kept, to, since, carbons, again):
+    there = desk(person, since=since, carbons=carbons)
     ends(f"<message to='{to}' id='m' type='chat'>{BODY}</message>")
     assert len(there.heard) == again
     assert kept() == []
 
 
 def test_what_is_no_copy_goes_to_one_with_carbons_too(ends, person):
-    there = desk(person, since=NOON - 1, carbons=True)
+    there = desk(person, since=NOON - 1, carbons=NOON - 1)
     ends(f"<message to='{PHONE}' id='m' type='chat'>{BODY}<private xmlns='urn:xmpp:carbons:2'/></message>")
     assert len(there.heard) == 1
+
+
+def test_one_that_was_there_and_did_not_listen_has_not_had_it(ends, person):
+    there = desk(person, priority=-1)
+    there.says("<presence/>")
+    there.forgets()
+    ends(f"<message to='juliet@hub.local' id='m' type='chat'>{BODY}</message>")
+    assert len(there.heard) == 1
+
+
+def test_one_that_had_a_copy_and_did_not_listen_does_not_get_it_from_the_storage(ends, person, kept):
+    there = desk(person, carbons=NOON - 1, priority=-1)
+    ends(f"<message to='juliet@hub.local' id='m' type='chat'>{BODY}</message>")
+    assert len(kept()) == 1
+    there.says("<presence/>")
+    assert not any(text.startswith("<message") for text in there.heard)
 
 
 def test_one_that_does_not_listen_gets_nothing(ends, person, kept):
