@@ -309,16 +309,15 @@ class Management:
     def revive(self, found: Found) -> None:
         """The node was killed, and this is what is known of it; written again at once, for it may be killed again."""
         self.lost = found
-        self.page = self.sessions.ledger.page(self.id, found.handled, found.row, found.sent, found.sent_row)
-        self.page.describe(found.words)
-        for entry in found.entries:
-            self.page.sent(*entry)
+        known = found.handled, found.row, found.sent, found.sent_row, found.words, found.entries
+        self.page = self.sessions.ledger.page(self.id, *known)
 
     def recovered(self, count: int, missed: list[Unacked], entries: list[Entry]) -> None:
         """The client has `count` stanzas, has missed these, and what came since the node is back follows."""
         assert self.lost is not None and self.page is not None
-        self.page.free()
+        before = self.page
         self.revive(self.lost._replace(handled=self.handled.count, entries=entries))
+        before.free()
         self.lost = None
         since = [each for each in self.sent.queue if not self.has_had(each.stanza)]
         self.sent = Sent(count)

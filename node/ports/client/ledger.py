@@ -17,6 +17,7 @@ import logging
 import os
 import struct
 from binascii import crc32
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from node.base.element import escape_attribute
@@ -79,22 +80,34 @@ class Ledger:
     def __init__(self, folder: Path):
         self.found: dict[str, Found] = {}
         self._path = folder / NAME
+        self._fresh = folder / (NAME + ".new")
         self._file = -1
         self._free: list[int] = []
         self._pages = 0
         self._trouble = False
+        self._stands = False
         self._closed = False
         self._read()
 
-    def page(self, id: str, handled: int, row: int, count: int, sent_row: int) -> "Page":
-        """A page for a session."""
+    def page(
+        self,
+        id: str,
+        handled: int,
+        row: int,
+        count: int,
+        sent_row: int,
+        words: bytes = b"",
+        entries: Sequence[Entry] = (),
+    ) -> "Page":
+        """A page for a session. It gets its id last, for with half of its entries it would be believed."""
         if not self._free:
             self._pages += 1
             self._free.append(self._pages)
         number = self._free.pop()
-        head = _HEAD.pack(id.encode(), handled, row, count, sent_row)
-        self.write(number * PAGE, head.ljust(PAGE, b"\0"))
-        return Page(self, number)
+        ring = b"".join(_ENTRY.pack(*entry) for entry in entries[-RING:]).ljust(_WORDS_AT - _RING_AT, b"\0")
+        self.write(number * PAGE + _RING_AT, (ring + _framed(words)).ljust(PAGE - _RING_AT, b"\0"))
+        self.write(number * PAGE, _HEAD.pack(id.encode(), handled, row, count, sent_row))
+        return Page(self, number, len(entries) % RING)
 
     def free(self, number: int) -> None:
         self.write(number * PAGE, bytes(_HEAD.size))
@@ -106,9 +119,7 @@ class Ledger:
         try:
             os.pwrite(self._open(), data, at)
         except OSError as error:
-            if not self._trouble:
-                log.warning("%s: %s; if the node is killed clients log in anew", self._path, error.strerror)
-            self._trouble = True
+            self._complain(error)
 
     def close(self) -> None:
         self._closed = True
@@ -122,14 +133,32 @@ class Ledger:
         if self._path.exists():
             os.unlink(self._path)
 
+    def stand(self) -> None:
+        """All that was found in the old file is in the new one, which takes its place: not before, for we may be
+        killed."""
+        self._stands = True
+        if self._file >= 0:
+            self._take_place()
+
     def _open(self) -> int:
-        """Made when first written to, beside the old one, which is what we have if we are killed before that."""
+        """Made when first written to."""
         if self._file < 0:
-            fresh = self._path.with_name(NAME + ".new")
-            self._file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._file = os.open(self._fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             os.pwrite(self._file, _first_page().ljust(PAGE, b"\0"), 0)
-            os.rename(fresh, self._path)
+            if self._stands:
+                self._take_place()
         return self._file
+
+    def _take_place(self) -> None:
+        try:
+            os.rename(self._fresh, self._path)
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._trouble:
+            log.warning("%s: %s; if the node is killed clients log in anew", self._path, error.strerror)
+        self._trouble = True
 
     def _read(self) -> None:
         try:
@@ -157,17 +186,15 @@ class Page:
 
     __slots__ = ("_at", "_ledger", "_next", "_number")
 
-    def __init__(self, ledger: Ledger, number: int):
+    def __init__(self, ledger: Ledger, number: int, next: int):
         self._ledger = ledger
         self._number = number
         self._at = number * PAGE
-        self._next = 0
+        self._next = next  # place in the ring
 
     def describe(self, words: bytes) -> None:
         """Whose it is. When that is too much for a page, the client will have to log in anew."""
-        if len(words) > PAGE - _WORDS_AT - 4:
-            words = b""
-        self._ledger.write(self._at + _WORDS_AT, len(words).to_bytes(4, "little") + words)
+        self._ledger.write(self._at + _WORDS_AT, _framed(words))
 
     def handled(self, count: int, row: int) -> None:
         """So many stanzas of the client are handled; of its messages in the archive the last is at that row."""
@@ -189,6 +216,13 @@ class Page:
     def free(self) -> None:
         """The session has ended."""
         self._ledger.free(self._number)
+
+
+def _framed(words: bytes) -> bytes:
+    """Behind their length; none if that is too much for a page."""
+    if len(words) > PAGE - _WORDS_AT - 4:
+        words = b""
+    return len(words).to_bytes(4, "little") + words
 
 
 def may_come_again(message: Stanza) -> bool:

@@ -142,6 +142,7 @@ class Saved:
                 self._try(id, words, partial(self._refill, *counters))
         for id, page in found.items():
             self._try(id, page.words, partial(_recall, page.clamped(self._port.managed.last_row)))
+        self._port.managed.ledger.stand()
         if not kept:  # a write would open another connection to the file: 0.2 MiB
             return
         try:
@@ -190,11 +191,13 @@ class Saved:
             noted = [Entry(*each) for each in entries]
             management.revive(Found(_packed(said), handled, row, sent_number, sent_row, noted, end))
             return
-        sessions = self._port.managed
-        page = management.page = sessions.ledger.page(management.id, handled, newest, acked, min(note, newest))
-        for number, entry in enumerate(sent.queue, acked + 1):
-            if number <= acked + on_line and entry.note:
-                page.sent(number, entry.note, key_of(entry.stanza))
+        noted = [
+            Entry(number, entry.note, key_of(entry.stanza))
+            for number, entry in enumerate(sent.queue[:on_line], acked + 1)
+            if entry.note
+        ]
+        known = handled, newest, acked, min(note, newest), _packed(said), noted
+        management.page = self._port.managed.ledger.page(management.id, *known)
 
 
 def _packed(words: dict[str, Any]) -> bytes:

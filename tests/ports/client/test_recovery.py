@@ -1,6 +1,7 @@
 """kill -9: what a client has missed comes once, what it says again is done once. The node that was killed is a copy of
 the files of one that runs."""
 
+import os
 import re
 import threading
 from collections import Counter
@@ -193,6 +194,38 @@ def test_what_was_kept_and_not_acked_is_not_done_twice_when_the_node_is_killed_a
                 assert await archived(third) == ["m1"]
 
     run(talk(), timeout=15)
+
+
+def test_what_is_noted_is_there_whenever_the_node_is_killed_again(connect, run, hub, killed, monkeypatch):
+    """Also in the middle of bringing a session back to life, and of going on with it."""
+
+    async def talk():
+        ann, id, bob, _ = await two(connect, hub)
+        bob.says("".join(chat(number) for number in range(1, 6)))
+        await pinged(bob)
+        await ann.hears("id='m5'.*</message>")
+        await on_disk(hub)
+        count = got(hub)
+        seen = []
+        pwrite = os.pwrite
+
+        def watched(file, data, at):
+            done = pwrite(file, data, at)
+            (folder,) = {os.path.dirname(os.readlink(f"/proc/self/fd/{file}"))}
+            found = Ledger(Path(folder)).found.get(id)
+            seen.append(found and [entry.number for entry in found.entries if entry.number <= count - 1])
+            return done
+
+        had = [entry.number for entry in Ledger(hub.store.accounts.path.parent).found[id].entries][:4]
+        async with killed() as (new, connect_again):
+            monkeypatch.setattr("os.pwrite", watched)
+            ann, answer = await resumes(connect_again, id, count - 1)
+            assert ids((await pinged(ann))[0]) == ["m5"]
+            monkeypatch.setattr("os.pwrite", pwrite)
+        assert len(had) == 4 and seen
+        assert [each for each in seen if each != had] == []
+
+    run(talk())
 
 
 def test_an_h_that_was_told_is_never_taken_back(connect, run, hub, killed):
@@ -863,6 +896,7 @@ def test_a_disk_that_is_full_is_said_once_and_hurts_nobody(connect, run, hub, po
 def test_the_file_holds_what_was_written_and_forgets_what_was_let_go(tmp_path):
     folder = Path(tmp_path)
     written = Ledger(folder)
+    written.stand()
     pages = [written.page(name * 22, 1, 2, 3, 4) for name in "abc"]
     for page in pages:
         page.describe(b"{}")

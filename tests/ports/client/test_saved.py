@@ -494,6 +494,7 @@ def test_what_is_kept_of_sessions_goes_with_their_account(connect, run, hub, por
 def test_what_is_settled_after_the_end_does_not_make_another_ledger(tmp_path, end):
     file = tmp_path / NAME
     ledger = Ledger(Path(tmp_path))
+    ledger.stand()
     page = ledger.page("id", 0, 0, 0, 0)
     page.describe(b"whose it is")
     written = file.read_bytes()
