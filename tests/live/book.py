@@ -64,7 +64,7 @@ class Book:
         self.looked_for: dict[str, Letter] = {}  # covered since the last proof
         self.life = 0  # of the node
         self.visits: Counter[str] = Counter()
-        self.waiting: Counter[str] = Counter()  # how many were sent to an account since it came last
+        self.waiting: Counter[str] = Counter()  # how many were sent to an account since it had all
         self.gone: set[str] = set()  # accounts without a session, not even one that sleeps
         self.counts: Counter[str] = Counter()
         self.tells: Callable[[str], None] = lambda event: None  # hears of what may be the node's last moment
@@ -81,7 +81,6 @@ class Book:
 
     def comes(self, account: str) -> None:
         self.visits[account] += 1
-        self.waiting[account] = 0
         self.gone.discard(account)
 
     def is_covered(self, letter: Letter) -> None:

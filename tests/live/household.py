@@ -222,6 +222,7 @@ class Household:
         for member in members:
             if not member.keeps_up:  # old messages come by and by
                 await member.gets_what_waits()
+                self.book.waiting[member.bare] = 0
             member.check()
         await asyncio.gather(*(member.settles() for member in members))
         await self._proves_notes()

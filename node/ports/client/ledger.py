@@ -9,8 +9,8 @@ Each session that can be resumed has a page (Page):
 - whose it is, and what features know of it,
 - how many stanzas of the client are handled, and up to which row of the archive that was,
 - for the messages that it was sent last and that could come again: the count of the stanza, the row of the archive by
-  then, and a key of who sent it and under which id. A client that comes back says how many stanzas it has, and so which
-  of these it has.
+  then, and a key of who sent it and under which id, or which one it has in the archive if it came without. A client
+  that comes back says how many stanzas it has, and so which of these it has.
 """
 
 import logging
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from node.base.element import escape_attribute
 from node.base.path import Path
 from node.base.stanza import CLIENT, Stanza, kind
-from node.hub.claims import STANZA_ID
+from node.hub.claims import SID, STANZA_ID, archive_id
 from node.ports.client.unacked import DELAY
 from node.stream.acks import NEVER
 
@@ -39,6 +39,7 @@ RING = 220  # messages: a batch from the storage (offline.BATCH), and what a cli
 _HEAD = struct.Struct("<24sQQQQ")  # id, handled, row; where the ring begins: count, row
 _ENTRY = struct.Struct("<QQQ")  # count, row, key
 _RING_AT = 64
+_ARCHIVED = b"<stanza-id xmlns='%s' by='%%b' id='" % SID.encode()  # as features/archive writes it
 _WORDS_AT = 5376  # a length in four bytes, and JSON; a session with 40 rooms fits
 
 
@@ -48,11 +49,6 @@ class Entry(NamedTuple):
     number: int
     row: int
     key: int
-
-    @property
-    def name(self) -> int:
-        """What tells its message from others; of one without an id, that it was then the last in the archive."""
-        return self.key or -self.row
 
 
 class Found(NamedTuple):
@@ -107,7 +103,7 @@ class Ledger:
         ring = b"".join(_ENTRY.pack(*entry) for entry in entries[-RING:]).ljust(_WORDS_AT - _RING_AT, b"\0")
         self.write(number * PAGE + _RING_AT, (ring + _framed(words)).ljust(PAGE - _RING_AT, b"\0"))
         self.write(number * PAGE, _HEAD.pack(id.encode(), handled, row, count, sent_row))
-        return Page(self, number, len(entries) % RING)
+        return Page(self, number, min(len(entries), RING) % RING)
 
     def free(self, number: int) -> None:
         self.write(number * PAGE, bytes(_HEAD.size))
@@ -177,7 +173,7 @@ class Ledger:
             ring = data[at + _RING_AT : at + _RING_AT + RING * _ENTRY.size]
             entries = sorted(Entry(*each) for each in _ENTRY.iter_unpack(ring) if each[0])
             if len(entries) == RING and entries[0].number > sent:  # what was before the oldest is overwritten
-                sent, sent_row, _ = entries[0]
+                sent, sent_row = entries[0].number, max(sent_row, entries[0].row)
             self.found[id.rstrip(b"\0").decode()] = Found(words, handled, row, sent, sent_row, entries)
 
 
@@ -233,22 +229,29 @@ def may_come_again(message: Stanza) -> bool:
 
 
 def key_of(message: Stanza) -> int:
-    """The key of a message; of a carbon, that of the message that it is a copy of. 0: it has no id."""
+    """The key of a message; of a carbon, that of the message that it is a copy of. 0: it has no id, and none in the
+    archive of somebody here."""
+    sender = message.sender
+    if sender is None:
+        return 0
     if not message.kinds or message.kinds[0] not in CARBONS:
-        if message.sender is None or not message.id:
-            return 0
-        return _key(message.sender.wire, escape_attribute(message.id).encode())
+        id = message.id or (message.to and archive_id(message.to.bare, message)) or archive_id(sender.bare, message)
+        return _key(sender.wire, escape_attribute(id).encode()) if id else 0
     data = message.to_bytes(CLIENT)
     at = data.find(b"<message ", 1)  # we have written it (features/carbons.py): values are between ', and hold none
     tag = data[at : data.find(b">", at)]
-    sender, id = tag.find(b" from='"), tag.find(b" id='")
-    if at < 0 or sender < 0 or id < 0:
-        return 0
-    return _key(tag[sender + 7 : tag.index(b"'", sender + 7)], tag[id + 5 : tag.index(b"'", id + 5)])
+    from_, within = _value(tag, b" from='"), _value(tag, b" id='") or _value(data, _ARCHIVED % sender.wire)
+    return _key(from_, within) if from_ and within else 0
+
+
+def _value(data: bytes, before: bytes) -> bytes:
+    """What stands behind the last `before`, up to the next '. Nothing if there is none."""
+    _, found, rest = data.rpartition(before)
+    return rest[: rest.find(b"'")] if found else b""
 
 
 def _key(sender: bytes, id: bytes) -> int:
-    """Short: it has to tell one of forty messages from some hundreds. A good hash takes 1 us more."""
+    """Short: it has to tell one of a page's messages from some hundreds. A good hash takes 1 us more."""
     return crc32(id, crc32(sender)) | 1 << 32  # 0 is none
 
 

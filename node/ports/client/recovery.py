@@ -68,12 +68,14 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
         return False
     count = found.sent + more
     entries = [entry for entry in found.entries if entry.number <= count]
-    sent = Counter(entry.name for entry in found.entries[len(entries) :])
+    sent = Counter(entry.key for entry in found.entries[len(entries) :])
     first = found.entries[max(0, len(entries) - RECENT) :][:1]
     begin = first[0].row - 1 if first else found.sent_row
-    had = Counter(entry.name for entry in entries if entry.row > begin)
+    had = Counter(entry.key for entry in entries if entry.row > begin)
     rows = await sessions.archive.between(jid.bare, min(found.row, begin), found.end, LIMIT + 1)
-    if len(rows) > LIMIT:
+    if management.lost is not found:  # another attempt was quicker
+        return True
+    if len(rows) > LIMIT or management.page is None:  # or it has ended meanwhile
         return False
     offline = hub.need("offline")
     waiting, is_next = offline.archived(jid.bare), offline.is_next(jid)
@@ -81,16 +83,15 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
     done: Counter[int] = Counter()
     for row, stamp, message in rows:
         key = key_of(message)
-        name = key or -row
         stored, came = waiting.get(archive_id(jid.bare, message), (0, stamp))
         if row > found.row and message.sender == jid:
             done[key] += 1
-        if had[name] > 0:
-            had[name] -= 1
+        if had[key] > 0:
+            had[key] -= 1
             offline.gave(jid, stored)
             continue
-        if sent[name] > 0:
-            sent[name] -= 1
+        if sent[key] > 0:
+            sent[key] -= 1
         elif row <= max(found.sent_row, begin):
             continue
         heard = sessions.carbons.as_heard(jid, message)

@@ -206,5 +206,7 @@ def _packed(words: dict[str, Any]) -> bytes:
 
 def _recall(found: Found, management: Management, said: dict[str, Any]) -> None:
     """As far as it is known of one whose node was killed."""
+    for part in STORAGE:  # it was killed just when it had started, and what it had was not described anew
+        said["parts"].pop(part, None)
     management.handled.count, management.handled.note = found.handled, found.row
     management.revive(found)

@@ -1,6 +1,7 @@
 """kill -9: what a client has missed comes once, what it says again is done once. The node that was killed is a copy of
 the files of one that runs."""
 
+import asyncio
 import os
 import re
 import threading
@@ -16,8 +17,8 @@ from node.base.path import Path
 from node.base.stanza import Stanza
 from node.hub import store
 from node.ports.client import ledger
-from node.ports.client.keeping import leaving
-from node.ports.client.ledger import RING, Ledger, Page, key_of
+from node.ports.client.keeping import NS, leaving
+from node.ports.client.ledger import RING, Entry, Ledger, Page, key_of
 from node.ports.client.recovery import RECENT, Twice
 from tests.ports.client.test_management import (
     PHONE,
@@ -643,6 +644,79 @@ def test_a_message_without_an_id_that_waits_in_the_storage_comes_once(connect, r
     run(talk())
 
 
+@pytest.mark.parametrize("missed", range(3))
+def test_of_several_messages_without_an_id_those_that_were_missed_come(connect, run, hub, killed, missed):
+    """Also when they came out of the storage, long after they were archived."""
+
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        ann, id = await enabled(connect)
+        said = "".join(f"<message to='ann@hub.local' type='chat'><body>m{number}</body></message>" for number in (1, 2))
+        bob.says(said)
+        await pinged(bob)
+        ann.says("<presence/>")
+        await ann.hears("m2</body>.*</message>")
+        await pinged(ann)
+        await on_disk(hub)
+        async with killed() as (new, connect_again):
+            ann, _ = await resumes(connect_again, id, got(hub) - 1 - missed)
+            heard = (await pinged(ann))[0]
+            assert re.findall("<body>(m.)<", heard) == ["m1", "m2"][2 - missed :]
+
+    run(talk())
+
+
+def test_of_two_who_resume_a_session_at_once_the_last_one_gets_it(connect, run, hub, killed, caplog):
+    async def talk():
+        _, id, bob, _ = await two(connect, hub)
+        bob.says(chat(1))
+        await pinged(bob)
+        await on_disk(hub)
+        async with killed() as (new, connect_again):
+            archive = new.need("archive")
+            find, go_on = archive.between, asyncio.Event()
+
+            async def finds(*wanted):
+                await go_on.wait()
+                return await find(*wanted)
+
+            archive.between = finds
+            talkers = [await connect_again(), await connect_again()]
+            for each in talkers:
+                await each.logs_in("ann")
+                each.says(f"<resume xmlns='{NS}' previd='{id}' h='{got(hub) - 1}'/>")
+                await until(lambda each=each: session(new).management.attempt is not None)
+                await asyncio.sleep(0.05)
+            go_on.set()
+            first, last = [await each.hears("<resumed [^>]*/>|</failed>") for each in talkers]
+            assert "<failed" in first and "<resumed" in last
+            assert ids((await pinged(talkers[1]))[0]) == ["m1"]
+        assert "Traceback" not in caplog.text
+
+    run(talk(), timeout=10)
+
+
+def test_what_the_storage_gave_and_was_not_acked_is_not_forgotten_when_the_node_is_killed_as_it_starts(
+    connect, run, hub, again, killed, monkeypatch
+):
+    async def talk():
+        bob, _ = await enabled(connect, "bob")
+        ann, id = await enabled(connect)
+        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"  # so it is not in the archive
+        bob.says(f"<message to='ann@hub.local' id='m1' type='chat'>{BODY}{hint}</message>")
+        await pinged(bob)
+        count = got(hub)
+        ann.says("<presence/>")
+        await ann.hears("id='m1'.*</message>")
+        monkeypatch.setattr("node.ports.client.saved.Saved.describe_soon", lambda self, client: None)
+        async with again(), killed() as (new, connect_again):
+            await asyncio.sleep(0.05)
+            ann, _ = await resumes(connect_again, id, count)
+            assert ids((await pinged(ann))[0]) == ["m1"]
+
+    run(talk(), timeout=10)
+
+
 def test_what_came_when_it_was_not_for_this_session_is_not_missed(connect, run, hub, killed):
     """Though it would be for it now: it listens since, and has copies."""
 
@@ -916,11 +990,25 @@ def test_the_file_holds_what_was_written_and_forgets_what_was_let_go(tmp_path):
     assert Ledger(folder).found["a" * 22][3:5] == (20, 30)
     pages[0].all_acked(25, 35)
     assert Ledger(folder).found["a" * 22][3:5] == (25, 35)
+    for number in range(RING):
+        pages[0].sent(50 + number, 50, 1)
+    pages[0].all_noted(60)
+    assert Ledger(folder).found["a" * 22][3:5] == (50, 60), "all noted is that, though the first are written over"
     again = written.page("d" * 22, 0, 0, 0, 0)
     again.describe(b"{}")
     assert Ledger(folder).found["d" * 22].entries == []
     written.forget()
     assert Ledger(folder).found == {}
+
+
+def test_of_more_than_a_page_holds_the_oldest_is_written_over_first(tmp_path):
+    folder = Path(tmp_path)
+    written = Ledger(folder)
+    written.stand()
+    page = written.page("a" * 22, 0, 0, 0, 0, b"{}", [Entry(number, 1, 1) for number in range(1, RING + 11)])
+    page.sent(RING + 11, 1, 1)
+    (found,) = Ledger(folder).found.values()
+    assert [entry.number for entry in found.entries] == list(range(12, RING + 12))
 
 
 def test_a_copy_has_the_key_of_what_it_is_a_copy_of(person, hub):
@@ -933,5 +1021,10 @@ def test_a_copy_has_the_key_of_what_it_is_a_copy_of(person, hub):
     seen.clear()
     romeo.says(f"<message to='juliet@hub.local/b' id='a&apos;&gt;b' type='chat'>{BODY}</message>")
     assert len(seen) == 2 and len({key_of(each) for each in seen}) == 1 and key_of(seen[0])
-    romeo.says(f"<message to='juliet@hub.local/b' type='chat'>{BODY}</message>")
-    assert key_of(seen[-1]) == 0
+    seen.clear()
+    for _ in range(2):
+        romeo.says(f"<message to='juliet@hub.local/b' type='chat'>{BODY}</message>")
+    assert len(seen) == 4 and len({key_of(each) for each in seen}) == 2 and all(map(key_of, seen))
+    seen.clear()
+    romeo.says(f"<message to='juliet@hub.local/b' type='chat'>{BODY}<no-store xmlns='urn:xmpp:hints'/></message>")
+    assert [key_of(each) for each in seen] == [0, 0], "it is nowhere"
