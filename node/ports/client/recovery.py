@@ -23,7 +23,7 @@ from node.stream.acks import WRAP, Unacked
 if TYPE_CHECKING:
     from node.ports.client.keeping import Management
 
-RECENT = 40  # messages: twice what a client is asked to ack after; those that it got before are on disk
+RECENT = 40  # messages: twice what a client is asked to ack after; those that it got before were on disk
 LIMIT = 500  # messages of the account since all was acked; more than that a client fetches from its archive itself
 SECONDS = 600.0  # for senders to come back and say again what they said last: as long as a session may sleep
 
@@ -69,8 +69,8 @@ async def recover(management: "Management", found: Found, h: int) -> bool:
     count = found.sent + more
     entries = [entry for entry in found.entries if entry.number <= count]
     sent = Counter(entry.key for entry in found.entries[len(entries) :])
-    first = found.entries[max(0, len(entries) - RECENT) :][:1]
-    begin = first[0].row - 1 if first else found.sent_row
+    recent = found.entries[max(0, len(entries) - RECENT) :]  # the last that it has, and what it has not
+    begin = recent[0].row - 1 if recent else found.sent_row
     had = Counter(entry.key for entry in entries if entry.row > begin)
     rows = await sessions.archive.between(jid.bare, min(found.row, begin), found.end, LIMIT + 1)
     if management.lost is not found:  # another attempt was quicker

@@ -73,7 +73,7 @@ class Client:
         self.calm: Calm | None = None  # while it is inactive (csi.py)
         self.management: Management | None = None  # what is acked (keeping.py)
         self.heard = True  # since we last asked (idle.py)
-        self.since = 0.0  # bound since (Unix time)
+        self.since = 0.0  # since when it gets what is for the account (Unix time; hub.Session)
         self._throttle = Throttle(port.rate, port.hub.loop) if port.rate else None
         self.connection = Connection(sock, port.turn, self, peer_address=peer)
         port.waiting.add(self)
