@@ -5,7 +5,7 @@ import os
 import sys
 
 # security: names and texts of strangers are in these lines; they must not make them long or start new ones
-LIMIT = 200  # characters
+LIMIT = 320  # characters; the fingerprint of a peer, who has an address and names, ends after some 280
 ERROR_LIMIT = 500  # characters; our own words, which end with what is to be done about it
 DEBUG_LIMIT = 2000  # characters; on request
 _PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # sd-daemon(3)

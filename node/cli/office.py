@@ -31,6 +31,19 @@ def configuration(given, aloud: bool = True) -> Config:
     return config
 
 
+def thing_name(config: Config, text: str) -> str:
+    """What a thing is called here by somebody who may give all of its address. Raises Trouble."""
+    if "@" not in text:
+        return text
+    try:
+        address = jid.parse(text)
+    except jid.JidError as error:
+        raise Trouble(f"{text!r} is no address: {error}") from error
+    if address.domain != config.domain:
+        raise Trouble(f"this node has the things of {config.domain}, not of {address.domain}")
+    return address.local
+
+
 def ask(config: Config, do: str, **arguments: Any) -> Any:
     """Carry out a request of `node.ports.administration` and return its answer. Raises Trouble."""
     try:

@@ -28,7 +28,7 @@ def arguments(parser) -> None:
     action.set_defaults(carry_out=show)
     summary = "tell what was done with a thing, by whom, and what came of it"
     action = actions.add_parser("log", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    action.add_argument("name", metavar="NAME", help="the part of its address before the @")
+    action.add_argument("name", metavar="NAME", help="its address, or the part before the @")
     action.add_argument("--last", type=int, default=LAST, metavar="N", help=f"how many lines (default: {LAST})")
     place.arguments(action)
     action.set_defaults(carry_out=log)
@@ -53,10 +53,11 @@ def log(given) -> int:
     if not 0 < given.last <= MOST:
         raise Trouble(f"--last takes 1 to {MOST}, not {given.last}")
     config = office.configuration(given)
-    lines = office.ask(config, "thing-log", name=given.name, count=given.last)
+    name = office.thing_name(config, given.name)
+    lines = office.ask(config, "thing-log", name=name, count=given.last)
     if not lines:
-        _look_for(config, given.name)
-        print(f"nothing was done with {given.name} yet", file=sys.stderr)
+        _look_for(config, name)
+        print(f"nothing was done with {name} yet", file=sys.stderr)
         return 0
     print_table([LOG, *(_line(*each) for each in lines)])
     return 0

@@ -26,6 +26,7 @@ READ_DEADLINE = 10  # seconds; a DS18B20 takes one, a bus of them several
 COMMAND_DEADLINE = 5  # seconds until the hardware has confirmed all of a command; nobody waits longer for a lamp
 CLOSE_DEADLINE = 5  # seconds
 FIRST_RETRY = 2  # seconds after the far end was lost; a cable is put back by hand
+TO_COME = 30  # seconds: twice what it may take to open; boards boot within, after a power cut
 STEADY = 30  # seconds online after which a loss is a new one; a loose plug is not to be news every 3 s
 LAST_RETRY = 30  # seconds between attempts at the most
 STALE_READS = 3  # intervals without a reading
@@ -64,6 +65,7 @@ class Thing:
     online: bool = False
     reason: str = "not started yet"
     since: float = 0.0  # Unix time of the last change of `online`
+    awaited: float = 0.0  # on the clock: not gone before that, for it may yet come for the first time
     last: float = 0.0  # Unix time of the last reading
     stale: bool = False
     busy: bool = False
@@ -81,7 +83,7 @@ class Thing:
     _waiting: int = 0
 
     def __post_init__(self) -> None:
-        self.since = self.now()
+        self.since, self.awaited = self.now(), self.clock() + TO_COME
         self._describe()
 
     @property
@@ -321,7 +323,7 @@ class Thing:
         """Takes on a state, and tells when that is news."""
         before = self.online, self.reason, self.stale, self.busy
         if online is not None and online != self.online:
-            self.online, self.since = online, self.now()
+            self.online, self.since, self.awaited = online, self.now(), 0.0
         self.reason = self.reason if reason is None else reason
         self.stale = self.stale if stale is None else stale
         self.busy = self.busy if busy is None else busy

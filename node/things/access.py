@@ -112,6 +112,10 @@ class Named:
     def __contains__(self, jid: Jid) -> bool:
         return jid.bare in self.accounts or (bool(jid.local) and jid.domain in self.domains)
 
+    def names(self) -> list[str]:
+        """In order: accounts, then domains, as a grant has them."""
+        return [*sorted(self.accounts), *(f"@{domain}" for domain in sorted(self.domains))]
+
 
 def _checked(option, text, prepare):
     try:
@@ -173,6 +177,13 @@ class Access:
             names += (each.who for each in self.grants if each.right == right and each.thing in (key[0], ALL))
             self._named[key] = Named(right, filter(self.is_name, names), self.options.groups)
         return self._named[key]
+
+    def ways(self, thing: Thing, asker: Jid) -> tuple[list[str], bool]:
+        """What lets somebody read, a follower or not: whom the grants of owners name, and whether the file does."""
+        groups, names = self.options.groups, self.options.names
+        here = {each.who for each in self.grants if each.right != "approve" and each.thing in (thing.jid.local, ALL)}
+        given = sorted(who for who in here if self.is_name(who) and asker in Named("who", [who], groups))
+        return given, any(asker in Named(right, names(thing.jid.local, right), groups) for right in ("read", "control"))
 
     def is_name(self, text: str) -> bool:
         """Whether a grant names somebody; a group may have gone from the file since it was given."""

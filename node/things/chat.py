@@ -315,12 +315,14 @@ class Talk:
         if not access.is_owner(self.asker):
             rights = "read and control" if access.may_control(thing, self.asker) else "read"
             return f"You are {self.asker.bare}, and you may {rights} me."
-        named = access.named(thing, "control")
-        control = [*sorted(named.accounts), *(f"@{domain}" for domain in sorted(named.domains))]
+        control, read, follow = access.named(thing, "control"), access.named(thing, "read"), followers.followers(thing)
         lines = [
-            f"My followers: {', '.join(followers.followers(thing)) or 'nobody'}",
-            f"May control me: {', '.join(control) or 'nobody'}",
+            f"My followers: {', '.join(follow) or 'nobody'}",
+            f"May control me: {', '.join(control.names()) or 'nobody'}",
         ]
+        above = {*follow, *(each for each in read.accounts if each in control), *control.names()}
+        if others := [each for each in read.names() if each not in above]:
+            lines.append(f"May read me: {', '.join(others)}")
         waiting = followers.waiting(thing)
         return "\n".join(lines + ([f"Waiting for approval: {', '.join(waiting)}"] if waiting else []))
 
@@ -351,11 +353,10 @@ class Talk:
 
     def granted(self, jid):
         """What somebody may do who does not follow: who was denied is thought to be shut out."""
-        control = self.access.may_control(self.thing, jid)
-        if not (control or jid in self.access.named(self.thing, "read")):
-            return ""
-        what = "read and control" if control else "read"
-        return f" But a grant lets {jid} {what} me: say revoke {jid}, or change [access] in the configuration."
+        given, configured = self.access.ways(self.thing, jid)
+        ways = [f"say revoke {who}" for who in given] + ["change [access] in the configuration"] * configured
+        what = "read and control" if self.access.may_control(self.thing, jid) else "read"
+        return f" But a grant lets {jid} {what} me: {', and '.join(ways)}." if ways else ""
 
     # Neither
 

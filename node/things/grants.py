@@ -19,7 +19,7 @@ from node.things.misnamed import guess, missing
 
 log = logging.getLogger("hobnode")
 
-NEEDS = ("access", "audit", "commands", "chat")
+NEEDS = ("access", "audit", "followers", "commands", "chat")
 
 LIMIT = 500  # grants: a family and its neighbours need ten; each asker is held against those of one thing
 SCOPES = (("this", "this thing"), ("all", "all things"))
@@ -39,6 +39,7 @@ class Grants:
         self.hub = hub
         self.access = hub.need("access")
         self.audit = hub.need("audit")
+        self.followers = hub.need("followers")
         self.database = hub.store.things
         self.database.schema(
             "grants",
@@ -79,7 +80,7 @@ class Grants:
         return next(iter(named.accounts), None) or f"@{next(iter(named.domains))}"
 
     async def take(self, thing: Thing, grants: list[Grant], by: Jid) -> str:
-        """Takes grants back; what is to be said of it. Raises StanzaError."""
+        """Takes grants to one (address, domain or group) back; what is to be said of it. Raises StanzaError."""
         self.access.grant(self.access.grants.difference(grants))  # at once, and on the disk as soon as it can
         try:
             await self.change(thing, by, "DELETE FROM grants WHERE thing = ? AND right = ? AND who = ?", grants)
@@ -88,7 +89,10 @@ class Grants:
             raise
         for grant in grants:
             self.audit.note(thing.jid, by, "revoke", told(grant))
-        return f"No longer: {', '.join(map(told, grants))}."
+        who = grants[0].who  # the same of all
+        follows = who in self.followers.followers(thing)
+        still = f" {who} still follows me and so reads me: say deny {who}." if follows else ""
+        return f"No longer: {', '.join(map(told, grants))}.{still}"
 
     async def change(self, thing, by, sql, grants):
         log.info("%s: %s: %s", by, sql.split(maxsplit=1)[0].lower(), ", ".join(map(told, grants)))

@@ -270,6 +270,7 @@ tell = ["bne@home.example", "kim@cabin.example", "ben@home.example"]
 thing = "freezer@cabin.example"
 gone = true
 set.porch = { lamp = true }
+set.attic = { lamp = true }
 """
 
 
@@ -278,9 +279,10 @@ def test_a_rule_about_what_is_not_here_is_noted(types, home, config):
     home.write_text(home.read_text() + RULES)
     code, out, _ = types("check", "--config", home)
     assert [line for line in out.splitlines() if " rules: " in line] == [
-        "note     rules: [[rule]] 'dusk': there is no thing prch here; did you mean porch?",
-        "note     rules: [[rule]] 'dusk': there is no thing hall here",
-        "note     rules: [[rule]] 'dusk': there is nobody bne@home.example here; did you mean ben@home.example?",
+        "note     rules: rule dusk: there is no thing prch here; did you mean porch?",
+        "note     rules: rule dusk: there is no thing hall here",
+        "note     rules: rule dusk: there is nobody bne@home.example here; did you mean ben@home.example?",
+        "note     rules: rule 2 (gone): there is no thing attic here",
     ]
     assert code == 0
 
@@ -345,16 +347,16 @@ gone = true
 set.desk = { show = "porch is gone" }
 """
 WRONG = [
-    "[[rule]] 'dusk': desk has no field 'lihgt'; did you mean 'light'?",
-    "[[rule]] 'dusk': desk cannot have picture=CAT: Picture on the display: one of OFF, HEART, HAPPY, SAD, YES, NO, "
+    "rule dusk: desk has no field 'lihgt'; did you mean 'light'?",
+    "rule dusk: desk cannot have picture=CAT: Picture on the display: one of OFF, HEART, HAPPY, SAD, YES, NO, "
     "DUCK, HOUSE, UMBRELLA, SKULL.",
-    "[[rule]] 'dusk': desk has no control 'shwo'; did you mean 'show'?",
-    "[[rule]] 'dusk': porch, as it is declared, cannot have dimmer=300: Dimmer: a whole number from 0 to 255.",
-    "[[rule]] 'dusk': porch, as it is declared, cannot have lamp=on: Lamp: true or false.",
-    "[[rule]] 'dusk': porch, as it is declared, has no control 'lmap'; did you mean 'lamp'?",
-    "[[rule]] 'power is much': 'power is much' is never so: power of sdm is a number.",
-    "[[rule]] 'power is much': sdm has no control 'power'; there are none",
-    "[[rule]] 'power is much': hub has no control 'lamp'; there are none",
+    "rule dusk: desk has no control 'shwo'; did you mean 'show'?",
+    "rule dusk: porch, as it is declared, cannot have dimmer=300: Dimmer: a whole number from 0 to 255.",
+    "rule dusk: porch, as it is declared, cannot have lamp=on: Lamp: true or false.",
+    "rule dusk: porch, as it is declared, has no control 'lmap'; did you mean 'lamp'?",
+    "rule 2 (power is much): 'power is much' is never so: power of sdm is a number.",
+    "rule 2 (power is much): sdm has no control 'power'; there are none",
+    "rule 2 (power is much): hub has no control 'lamp'; there are none",
 ]
 
 

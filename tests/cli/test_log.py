@@ -36,6 +36,14 @@ def test_L12_long_lines_are_cut():
     assert len(line("x" * 5000, level=logging.DEBUG, journal=True)) == DEBUG_LIMIT + len("<7>")
 
 
+def test_F4_the_fingerprint_of_a_peer_is_there_to_be_pasted():
+    shown = ":".join(["AB"] * 32)
+    why = f"certificate is not the pinned one; its fingerprint is {shown}"
+    stranger = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff port 65535"
+    accepted = f"link from {stranger} as {'x' * 50}.example: not accepted, that domain: {why}"
+    assert line("%s", accepted).endswith(shown)
+
+
 def test_an_error_has_room_for_what_is_to_be_done():
     advice = "not reloaded, all stays as it is: " + "x" * (ERROR_LIMIT - 34)
     assert line(advice, level=logging.ERROR, journal=True) == f"<3>{advice}"

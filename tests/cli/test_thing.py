@@ -106,6 +106,9 @@ def test_the_log_tells_what_was_done_with_a_thing(types, home):
 def test_of_a_thing_that_nobody_has_touched_the_log_says_so(types, home):
     code, out, err = types("thing", "log", "hub", "--config", home)
     assert (code, out, err) == (0, "", "nothing was done with hub yet\n")
+    assert types("thing", "log", "hub@home.example", "--config", home) == (0, "", "nothing was done with hub yet\n")
+    code, _, err = types("thing", "log", "hub@cabin.example", "--config", home)
+    assert (code, err) == (2, "hobnode: this node has the things of home.example, not of cabin.example\n")
 
 
 def test_a_log_of_no_thing_says_that_it_is_none(types, home):

@@ -10,7 +10,7 @@ from node.base import stamp
 from node.base.element import escape
 from node.base.errors import StanzaError
 from node.hub.driver import Control, Field
-from node.things.access import Grant, Options
+from node.things.access import Grant, Options, Rights
 from tests.conftest import Heard, settle
 from tests.things.conftest import stanza_of, until
 
@@ -390,6 +390,16 @@ def test_who_tells_an_owner_all_and_others_their_rights(ann, ben):
     ]
 
 
+def test_who_tells_an_owner_of_those_who_may_read_by_a_grant_alone(ann, ben, hub):
+    above = "ann@hub.local", "ben@hub.local", "kim@friend.example", "@friend.example"
+    readers = *above, "eve@hub.local", "@cabin.example"
+    hub.need("access").grant(Grant("porch", "read", each) for each in readers)
+    assert ask(ann, "who")[0].splitlines()[1:] == [
+        "May control me: ann@hub.local, @friend.example",
+        "May read me: eve@hub.local, @cabin.example",
+    ]
+
+
 def test_only_an_owner_decides_who_follows(ann, ben, hub, porch, person):
     eve = person("eve@hub.local/x").says("<presence to='porch@hub.local' type='subscribe'/>")
     assert "Only an owner can decide that." in ask(ben, "approve eve@hub.local")[0]
@@ -411,10 +421,27 @@ def test_who_is_denied_is_told_of_with_what_a_grant_still_lets_him(ann, ben, hub
     assert ask(ann, "deny eve@hub.local") == [nobody]
     for right, what in (("read", "read"), ("control", "read and control")):
         hub.need("access").grant([Grant("porch", right, "eve@hub.local"), Grant("porch", right, "ben@hub.local")])
-        lets = f" But a grant lets eve@hub.local {what} me: say revoke eve@hub.local, or change [access] in the "
-        assert ask(ann, "deny eve@hub.local") == [f"{nobody}{lets}configuration."]
+        lets = f" But a grant lets eve@hub.local {what} me: say revoke eve@hub.local."
+        assert ask(ann, "deny eve@hub.local") == [f"{nobody}{lets}"]
     said = ask(ann, "deny ben@hub.local")[-1]
     assert said.startswith("ben@hub.local follows me no longer. But a grant lets ben@hub.local read and control me: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "grants", "ways"),
+    [
+        ({"control": ["eve@hub.local"]}, [], "change [access] in the configuration"),
+        ({"things": {"porch": Rights(read=["@hub.local"])}}, [], "change [access] in the configuration"),
+        ({}, ["@hub.local", "kids", "gone", "kim@hub.local"], "say revoke @hub.local, and say revoke kids"),
+        ({"read": ["eve@hub.local"]}, ["kids"], "say revoke kids, and change [access] in the configuration"),
+    ],
+)
+def test_who_denies_is_told_the_way_that_works(ann, hub, options, grants, ways):
+    access = hub.need("access")
+    access.allow(Options(owners=["ann@hub.local"], groups={"kids": ["eve@hub.local"]}, **options))
+    access.grant([Grant("*", "read", each) for each in grants] + [Grant("porch", "approve", "eve@hub.local")])
+    (said,) = ask(ann, "deny eve@hub.local")
+    assert said.endswith(f" me: {ways}.")
 
 
 def test_a_decision_that_cannot_be_kept_is_told(ann, ben, hub, monkeypatch):

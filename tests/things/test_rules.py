@@ -13,7 +13,7 @@ from node.base.stanza import Stanza
 from node.config import load
 from node.hub.controls import TEXT_LIMIT
 from node.hub.store import StoreError
-from node.hub.thing import Thing
+from node.hub.thing import TO_COME, Thing
 from node.things import rules as file
 from node.things.rules import Rule
 from node.things.rules.far import AGAIN, SOON
@@ -49,6 +49,11 @@ def rules(hub, porch, loop):
 def said(caplog):
     """The warnings."""
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def unopened(thing):
+    """As when the node has just been started."""
+    thing.online, thing.reason, thing.awaited = False, "not started yet", thing.clock() + TO_COME
 
 
 def put_in(hub, thing):
@@ -424,7 +429,18 @@ def test_a_thing_that_is_not_there_is_said_when_the_node_starts_and_when_rules_a
     missing = ["rule dusk: there is no proch@hub.local yet", "rule dusk: there is no attic@hub.local yet"]
     assert said(caplog) == missing
     hub.tell("started")
+    settle(hub)
     assert said(caplog) == missing * 2
+
+
+def test_a_thing_that_a_gateway_remembers_is_there_when_the_node_has_started(rules, hub, loop, caplog):
+    rules({"thing": "weather", "gone": True, "set": {"porch": LIGHT}})
+    caplog.clear()
+    weather = Thing(jid=parse("weather@hub.local"), label="Weather", kind="mqtt", driver=Board(loop))
+    hub.on("started", lambda: put_in(hub, weather))
+    hub.tell("started")
+    settle(hub)
+    assert said(caplog) == []
 
 
 def test_new_rules_take_the_place_of_the_old_ones(rules, reads, board, hub, later):
@@ -465,27 +481,52 @@ def test_each_of_two_equal_rules_stays_and_what_is_only_nearly_equal_is_new(rule
 
 @pytest.mark.parametrize(("lasting", "still"), [(0.0, 30), (10.0, 20), (60.0, 0)])
 def test_what_is_gone_at_the_start_and_stays_so_is_told(rules, hub, porch, ann, later, lasting, still):
-    porch._turn(online=False, reason="not started yet")
-    assert ann.heard
+    unopened(porch)
     rules({"thing": "porch", "gone": True, "lasting": lasting, "tell": ["ann@hub.local"]})
     if lasting:
         later(lasting + 0.1)
     if still:
-        later(still - 1)
+        later(still - 5)
         assert "gone" not in "".join(ann.heard)
-        later(1)
+        later(5)
     assert "".join(ann.heard).count("<body>Porch is gone.</body>") == 1
 
 
 def test_what_is_gone_at_the_start_and_comes_soon_is_not_told(rules, hub, porch, ann, later):
-    porch._turn(online=False, reason="not started yet")
+    unopened(porch)
     rules({"thing": "porch", "gone": True, "tell": ["ann@hub.local"]})
-    later(29)
+    later(25)
     porch._turn(online=True, reason="")
     later(60)
     assert "gone" not in "".join(ann.heard)
     porch._turn(online=False, reason="USB cable gone")
     assert "Porch is gone." in "".join(ann.heard)
+
+
+def test_nothing_is_set_for_what_is_gone_at_the_start_and_comes_soon(rules, hub, porch, caplog, later, board, loop):
+    attic = put_in(hub, Thing(jid=parse("attic@hub.local"), label="Attic", kind="script", driver=Board(loop)))
+    rules({"thing": "attic", "gone": True, "set": {"porch": LIGHT}})
+    attic.described()
+    settle(hub)
+    later(25)
+    attic._turn(online=True, reason="")
+    later(60)
+    settle(hub)
+    assert board.written == []
+    attic._turn(online=False, reason="USB cable gone")
+    settle(hub)
+    assert board.written == [("lamp", "true")]
+
+
+def test_what_is_gone_at_the_start_and_stays_so_sets_things(rules, hub, porch, later, board):
+    unopened(porch)
+    attic = put_in(hub, Thing(jid=parse("attic@hub.local"), label="Attic", kind="script", driver=board))
+    attic.online = True
+    rules({"thing": "porch", "gone": True, "set": {"attic": LIGHT}})
+    assert board.written == []
+    later(TO_COME)
+    settle(hub)
+    assert board.written == [("lamp", "true")]
 
 
 def test_what_a_rule_wants_and_the_thing_does_not_have_is_said_once(rules, porch, hub, caplog):
@@ -560,6 +601,7 @@ def test_what_was_set_at_another_home_stands_in_the_audit_of_what_it_looks_at(
     reads("24", "26")
     (line,) = lines()
     assert line[:3] == ("porch@hub.local", "rule: heat", f"set {FAR}: lamp=true")
+    hub.need("rules").seen(FAR, True, {})
     hub.need("rules").seen(FAR, False, {})
     settle(hub)
     assert lines()[1][0] == FAR
@@ -760,12 +802,13 @@ class Seen:
         self.values = values
 
 
-def test_a_far_thing_that_is_gone_at_the_start_is_asked_again_before_that_is_told(stove, later, rules, ann):
-    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"]})
+def test_a_far_thing_that_is_gone_at_the_start_is_asked_again_before_that_counts(stove, later, rules, ann, board):
+    rules({"thing": FAR, "gone": True, "tell": ["ann@hub.local"], "set": {"porch": LIGHT}})
     stove(type="error")
     later(AGAIN - 1)
     assert "gone" not in "".join(ann.heard), "our own way out may come up later than we do"
-    later(file.GONE_AT_START + 1)
+    assert board.written == []
+    later(TO_COME + 1)
     assert f"{FAR} is gone." in "".join(ann.heard)
 
 

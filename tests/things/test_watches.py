@@ -18,6 +18,7 @@ from tests.things.conftest import until
 from tests.things.test_chat import ask, said
 from tests.things.test_commands import run as command
 from tests.things.test_commands import submit
+from tests.things.test_rules import unopened
 
 SAYS = "\nYou can say: mute 2h · status"
 CLOCK = r"(?:\d+ \w+ )?\d\d:\d\d"  # before midnight with the day of tomorrow
@@ -316,6 +317,32 @@ def test_gone_for_a_time_is_not_gone_for_a_moment(ben, porch, clock):
     assert told(ben) == []
     porch._turn(online=False, reason="cable")
     clock(600)
+    assert len(told(ben)) == 1
+
+
+@pytest.mark.parametrize(("text", "when"), [("watch gone", 30), ("watch gone for 10 min", 630)])
+def test_what_was_not_there_since_the_start_is_gone_when_it_had_the_time_to_come(hub, ben, porch, clock, text, when):
+    ask(ben, text)
+    restarted(hub, porch)
+    unopened(porch)
+    clock(25)
+    porch.described()
+    assert told(ben) == []
+    clock(5)
+    clock(when - 30)
+    (message,) = told(ben)
+    assert "Porch is offline" in message
+
+
+def test_what_comes_soon_after_the_start_was_never_gone(hub, ben, porch, clock):
+    ask(ben, "watch gone")
+    restarted(hub, porch)
+    unopened(porch)
+    porch.described()
+    porch._turn(online=True, reason="")
+    clock(700)
+    assert told(ben) == []
+    porch._turn(online=False, reason="cable")
     assert len(told(ben)) == 1
 
 

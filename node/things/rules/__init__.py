@@ -17,7 +17,7 @@ the light of a lamp, is stopped by the number of times.
 
 A condition that is true when the node starts acts on things, for the heater must be off above 25 °C. People are told
 what became so while the node was away, and what they were told before is not told again: things.db has it until it is
-so no more. Of a thing that is gone they are told once it had the time to come back, as after a power cut.
+so no more. That a thing is gone counts once it had the time to come back, as after a power cut.
 
 When rules are read anew, those that are as they were go on where they stand: what somebody has set since stays.
 """
@@ -34,7 +34,7 @@ from node.base.jid import Jid, make, parse
 from node.base.stanza import Stanza, new_id
 from node.hub.quota import Quota
 from node.hub.store import StoreError
-from node.hub.thing import RESOURCE, ControlError, Thing
+from node.hub.thing import RESOURCE, TO_COME, ControlError, Thing
 from node.things import words
 from node.things.audit import DONE
 from node.things.rules import mistakes
@@ -50,7 +50,6 @@ NEEDS = ("audit", "access")
 TIMES = 20  # that one rule acts within TIMES_IN; a motion light does less, a circle does so in seconds
 TIMES_IN = 600.0  # seconds
 FOLLOWS = 10.0  # seconds in which a change of what a rule has set is the rule's doing: twice what a command may take
-GONE_AT_START = 30.0  # seconds: twice what a thing may take to open; boards boot within, after a power cut
 
 SCHEMA = "CREATE TABLE told_rules (rule TEXT PRIMARY KEY) WITHOUT ROWID;"  # of what is so, and was told
 
@@ -102,7 +101,7 @@ class Rules:
             thing.on_change(self.changed)
         hub.on("thing", lambda thing: thing.on_change(self.changed))
         hub.on("thing gone", self.taken_out)
-        hub.on("started", self.check)
+        hub.on("started", lambda: hub.loop.call_soon(self.check))  # when gateways have put in what they remember
         hub.on("stopping", self.stop)
 
     def load(self, rules: Iterable[Rule]) -> None:
@@ -218,10 +217,20 @@ class Rules:
             self.keep(state.rule.telling, False)
         elif not was:
             state.cause = self.cause(state.source, state.rule.field)
-            if state.rule.lasting:
-                state.timer = self.hub.loop.call_later(state.rule.lasting, self.act, state, value)
+            wait = max(state.rule.lasting, self.to_come(state))
+            if wait > 0:
+                state.timer = self.hub.loop.call_later(wait, self.act, state, value)
             else:
                 self.act(state, value)
+
+    def to_come(self, state):
+        """Seconds until what is not there is gone."""
+        if not state.rule.gone:
+            return 0
+        if state.source.domain != self.hub.host:  # is asked again first: our way out may be slower than we
+            return AGAIN + TO_COME if state.first else 0
+        thing = self.hub.things.get(state.source)
+        return thing.awaited - self.hub.loop.time() if thing else 0
 
     def cause(self, source, name):
         """Which rules have led to this value, one after the other."""
@@ -246,12 +255,7 @@ class Rules:
             self.caused.update({(target, control): (until, chain) for control in controls})
             self.hub.spawn(self.carry_out(state, target, controls), f"{state.title} sets {target}")
         if rule.tell and rule.telling not in self.told:
-            if rule.gone and state.first:
-                far = state.source.domain != self.hub.host  # is asked again first: our way out may be slower than we
-                wait = GONE_AT_START + (AGAIN if far else 0) - rule.lasting
-                state.timer = self.hub.loop.call_later(max(wait, 0), self.tell, state, value)
-            else:
-                self.tell(state, value)
+            self.tell(state, value)
         state.first = False
 
     async def carry_out(self, state, target, controls):

@@ -21,8 +21,8 @@ def of_names(
     rules: Iterable[Rule], domain: str, people: Collection[str], things: Collection[str], all_of_them: bool
 ) -> Iterator[str]:
     """In words, which things and people of this node rules name that are not here: as `misnamed.mistakes`."""
-    for rule in rules:
-        title = titled(rule)
+    for number, rule in enumerate(rules, 1):
+        title = titled(number, rule)
         for name in (rule.thing, *rule.set) if all_of_them else ():
             address = checked("thing", name, domain)
             if address.domain == domain and address.local not in things:
@@ -35,7 +35,7 @@ def of_names(
 
 def of_words(rules: Iterable[Rule], domain: str, things: Mapping[str, Known]) -> Iterator[str]:
     """In words, which fields, controls and values rules name that our things, by their localparts, do not have."""
-    for rule in rules:
+    for number, rule in enumerate(rules, 1):
         source = checked("thing", rule.thing, domain)
         known = things.get(source.local) if source.domain == domain else None
         found = list(of_source(known.name, known.fields, rule)) if known and known.fields is not None else []
@@ -45,12 +45,12 @@ def of_words(rules: Iterable[Rule], domain: str, things: Mapping[str, Known]) ->
             if known and known.controls is not None:
                 found += of_target(known.name, known.controls, texts(values))
         for mistake in found:
-            yield f"{titled(rule)}: {mistake}"
+            yield f"{titled(number, rule)}: {mistake}"
 
 
-def titled(rule: Rule) -> str:
-    """Which one of the file it is."""
-    return f"[[rule]] {rule.name or rule.condition!r}"
+def titled(number: int, rule: Rule) -> str:
+    """As the log calls it; of one without a name, with what it can be found by in the file."""
+    return f"rule {rule.name}" if rule.name else f"rule {number} ({rule.condition})"
 
 
 def of_source(thing: str, fields: Mapping[str, Field], rule: Rule) -> Iterator[str]:

@@ -225,6 +225,9 @@ class Watches:
         waits = watch.told is not None and not wish.compares  # for the end
         if wish.kind == "gone":
             so = not thing.online
+            if so and now < thing.awaited:
+                set_timer(watch, self.hub.loop.call_at(thing.awaited, self.due, thing, watch))
+                return
         else:
             reading = thing.readings.get(wish.field)
             if reading is None or not thing.online or thing.stale:  # what cannot be seen does not last

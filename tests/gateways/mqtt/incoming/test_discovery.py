@@ -4,7 +4,14 @@ import logging
 
 import pytest
 
+from node.base.jid import parse
 from node.hub.thing import ControlError
+from node.things import rules
+from node.things.access import Grant
+from node.things.rules import Rule
+from node.things.watches import Watch
+from node.things.watches.wish import Wish
+from tests.conftest import settle
 
 LAMP = "homeassistant/light/0x84b4dbfffe0a1b2c/light/config"
 
@@ -331,6 +338,24 @@ def test_things_of_an_earlier_life_are_there_and_offline_until_they_are_announce
     assert home.names() == ["kitchen-lamp"]
     home.plays("zigbee2mqtt_lamp")
     assert home.there("kitchen-lamp") is lamp
+
+
+def test_what_is_remembered_and_announced_soon_was_never_gone(home, person, caplog):
+    lamp, ben = parse("kitchen-lamp@hub.local"), person("ben@hub.local/a").says("<presence/>")
+    home.incoming._addresses.of("ha:zigbee2mqtt_0x84b4dbfffe0a1b2c", "Kitchen lamp")
+    home.hub.need("access").grant([Grant("*", "read", ben.jid.bare)])
+    home.hub.need("watches").put(lamp, Watch(ben.jid.bare, 1, Wish("", "gone", "", 0)))
+    rules.setup(home.hub, [Rule(name="dark", thing="kitchen-lamp", gone=True, set={lamp: {"light": False}})])
+    home.begin().plays("zigbee2mqtt_lamp")
+    home.there("kitchen-lamp")
+    settle(home.hub)
+    assert "rule dark" not in caplog.text
+    assert "<message" not in "".join(ben.heard)
+    home.does(lambda: home.broker.turn(False))
+    home.away("kitchen-lamp")
+    settle(home.hub)
+    assert "Kitchen lamp is offline" in "".join(ben.heard)
+    assert "rule dark" in caplog.text
 
 
 def test_what_nobody_announces_for_a_day_is_no_more(home, later):
