@@ -461,63 +461,24 @@ def test_a_node_that_is_killed_after_a_restart_in_good_order_before_anybody_is_b
     run(talk(), timeout=15)
 
 
-@pytest.mark.parametrize("missed", [0, 1])
-def test_a_message_from_the_storage_that_was_on_its_way(connect, run, hub, killed, missed):
-    async def talk():
-        bob, _ = await enabled(connect, "bob")
-        bob.says(chat(1, PHONE.bare))
-        await pinged(bob)
-        await on_disk(hub)
-        ann, id = await enabled(connect)
-        ann.says("<presence/>")
-        await ann.hears("id='m1'.*</message>")
-        await pinged(ann)
-        count = got(hub)
-        async with killed() as (new, connect_again):
-            ann, _ = await resumes(connect_again, id, count - 2 * missed)
-            assert ids((await pinged(ann))[0]) == ["m1"] * missed
-            ann.says(a(got(new)) + PING)
-            await ann.hears("id='p'/>")
-            await on_disk(new)
-            assert await kept(new) == []
-
-    run(talk())
+NO_ARCHIVE = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
 
 
 @pytest.mark.parametrize("missed", [0, 1])
-def test_a_message_that_came_between_binding_and_presence_and_was_on_its_way(connect, run, hub, killed, missed):
-    """It is in the storage, and in the archive behind where the session began: it comes from one of them."""
+@pytest.mark.parametrize("hint", ["", NO_ARCHIVE], ids=["archived", "in no archive"])
+@pytest.mark.parametrize("bound", [False, True], ids=["away", "bound without presence"])
+def test_a_message_from_the_storage_that_was_on_its_way(connect, run, hub, killed, missed, hint, bound):
+    """What came between binding and presence lies in the archive behind where the session began, too: it comes once."""
 
     async def talk():
         bob, _ = await enabled(connect, "bob")
-        ann, id = await enabled(connect)
-        bob.says(chat(1, PHONE.bare))
-        await pinged(bob)
-        await on_disk(hub)
-        ann.says("<presence/>")
-        await ann.hears("id='m1'.*</message>")
-        await pinged(ann)
-        count = got(hub)
-        async with killed() as (new, connect_again):
-            ann, _ = await resumes(connect_again, id, count - 2 * missed)
-            assert ids((await pinged(ann))[0]) == ["m1"] * missed
-            ann.says(a(got(new)) + PING)
-            await ann.hears("id='p'/>")
-            await on_disk(new)
-            assert await kept(new) == []
-
-    run(talk())
-
-
-@pytest.mark.parametrize("missed", [0, 1])
-def test_a_message_from_the_storage_that_is_in_no_archive_and_was_on_its_way(connect, run, hub, killed, missed):
-    async def talk():
-        bob, _ = await enabled(connect, "bob")
-        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+        if bound:
+            ann, id = await enabled(connect)
         bob.says(f"<message to='ann@hub.local' id='m1' type='chat'>{BODY}{hint}</message>")
         await pinged(bob)
         await on_disk(hub)
-        ann, id = await enabled(connect)
+        if not bound:
+            ann, id = await enabled(connect)
         ann.says("<presence/>")
         await ann.hears("id='m1'.*</message>")
         await pinged(ann)
