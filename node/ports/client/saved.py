@@ -37,7 +37,7 @@ CREATE TABLE session_stanzas (
     PRIMARY KEY (session, number)
 ) WITHOUT ROWID;
 """
-# What features/offline.py has given to a session counts for as long as its queue is there: not when it was killed.
+# What features/offline.py has given to a session counts for as long as its queue is there: not when the node is killed.
 STORAGE = ("offline", "given")
 _KEEP = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)"
 _KEEP_STANZA = "INSERT OR REPLACE INTO session_stanzas VALUES (?, ?, ?, ?, ?)"
@@ -91,10 +91,7 @@ class Saved:
 
     def _describe(self, client: Client) -> None:
         if client.management is not None and client.management.page is not None:
-            words = self._words(client, client.management)
-            for part in STORAGE:
-                words["parts"].pop(part, None)
-            client.management.page.describe(_packed(words))
+            client.management.page.describe(_for_a_page(self._words(client, client.management)))
 
     def _words(self, client: Client, management: Management) -> dict[str, Any]:
         parts: dict[str, Any] = {}
@@ -189,14 +186,14 @@ class Saved:
         if "lost" in said:
             row, sent_number, sent_row, entries, end = said.pop("lost")
             noted = [Entry(*each) for each in entries]
-            management.revive(Found(_packed(said), handled, row, sent_number, sent_row, noted, end))
+            management.revive(Found(_for_a_page(said), handled, row, sent_number, sent_row, noted, end))
             return
         noted = [
             Entry(number, entry.note, key_of(entry.stanza))
             for number, entry in enumerate(sent.queue[:on_line], acked + 1)
             if entry.note
         ]
-        known = handled, newest, acked, min(note, newest), _packed(said), noted
+        known = handled, newest, acked, min(note, newest), _for_a_page(said), noted
         management.page = self._port.managed.ledger.page(management.id, *known)
 
 
@@ -204,9 +201,13 @@ def _packed(words: dict[str, Any]) -> bytes:
     return json.dumps(words, ensure_ascii=False).encode()
 
 
+def _for_a_page(words: dict[str, Any]) -> bytes:
+    """What of them holds when the node is killed."""
+    parts = {name: part for name, part in words["parts"].items() if name not in STORAGE}
+    return _packed(words | {"parts": parts})
+
+
 def _recall(found: Found, management: Management, said: dict[str, Any]) -> None:
     """As far as it is known of one whose node was killed."""
-    for part in STORAGE:  # it was killed just when it had started, and what it had was not described anew
-        said["parts"].pop(part, None)
     management.handled.count, management.handled.note = found.handled, found.row
     management.revive(found)

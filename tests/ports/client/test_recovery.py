@@ -635,19 +635,19 @@ def test_of_two_who_resume_a_session_at_once_the_last_one_gets_it(connect, run, 
         await on_disk(hub)
         async with killed() as (new, connect_again):
             archive = new.need("archive")
-            find, go_on = archive.between, asyncio.Event()
+            find, go_on, looked = archive.between, asyncio.Event(), []
 
             async def finds(*wanted):
+                looked.append(wanted)
                 await go_on.wait()
                 return await find(*wanted)
 
             archive.between = finds
             talkers = [await connect_again(), await connect_again()]
-            for each in talkers:
+            for number, each in enumerate(talkers, 1):
                 await each.logs_in("ann")
                 each.says(f"<resume xmlns='{NS}' previd='{id}' h='{got(hub) - 1}'/>")
-                await until(lambda each=each: session(new).management.attempt is not None)
-                await asyncio.sleep(0.05)
+                await until(lambda number=number: len(looked) == number)
             go_on.set()
             first, last = [await each.hears("<resumed [^>]*/>|</failed>") for each in talkers]
             assert "<failed" in first and "<resumed" in last
@@ -671,7 +671,8 @@ def test_what_the_storage_gave_and_was_not_acked_is_not_forgotten_when_the_node_
         await ann.hears("id='m1'.*</message>")
         monkeypatch.setattr("node.ports.client.saved.Saved.describe_soon", lambda self, client: None)
         async with again(), killed() as (new, connect_again):
-            await asyncio.sleep(0.05)
+            await on_disk(new)
+            assert [each for each, _ in await kept(new)] == ["m1"]
             ann, _ = await resumes(connect_again, id, count)
             assert ids((await pinged(ann))[0]) == ["m1"]
 
