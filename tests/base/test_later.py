@@ -11,7 +11,8 @@ from tests.test_floors import CLONE
 @pytest.fixture
 def told(tmp_path):
     """`told(program)`: what a new process says, for which the module `slow` waits."""
-    (tmp_path / "slow.py").write_text("import time\nprint('loaded')\nfirst = 1\ntime.sleep(0.05)\nsecond = 2\n")
+    slow = "import sys\nprint('loaded')\nfirst = 1\ngetattr(sys, 'meanwhile', int)()\nsecond = 2\n"
+    (tmp_path / "slow.py").write_text(slow)
 
     def told(program: str) -> str:
         start = f"import sys\nsys.path.append({str(tmp_path)!r})\nfrom node.base import later\n"
@@ -48,13 +49,25 @@ def test_one_that_is_loaded_already_stays_what_it_is(told):
 
 
 def test_two_threads_that_use_it_at_once_both_find_it(told):
+    """The second one asks while the first loads it."""
     program = """
+from threading import Event, RLock, Thread
+asked, both, found = [], Event(), []
+class Lock:
+    def __init__(self):
+        self.lock = RLock()
+    def __enter__(self):
+        asked.append(self)
+        if len(asked) == 2:
+            both.set()
+        self.lock.acquire()
+    def __exit__(self, *error):
+        self.lock.release()
+later.RLock = Lock
 later._postpone("slow")
 import slow
-from threading import Barrier, Thread
-together, found = Barrier(2), []
+sys.meanwhile = lambda: both.wait(10)
 def use():
-    together.wait()
     found.append(slow.second)
 threads = [Thread(target=use) for _ in range(2)]
 for thread in threads:

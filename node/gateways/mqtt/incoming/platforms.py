@@ -254,10 +254,8 @@ def _update(made: Made) -> None:
     """Which firmware there is. Whether it is installed is for its maker's program to ask."""
     config = made.config
     topic, find = config.topic("state_topic"), config.find("value_template")
-    text = meanings.value("string")
-    made.field(
-        made.part("installed_version"), "string", topic, _told("installed_version", find, plain=True), text, shown=False
-    )
+    text, installed = meanings.value("string"), _told("installed_version", find, plain=True)
+    made.field(made.part("installed_version"), "string", topic, installed, text, shown=False)
     other = config.topic("latest_version_topic")
     latest = config.find("latest_version_template") if other else _told("latest_version", find)
     made.field(made.part("latest_version"), "string", other or topic, latest, text, shown=False)
