@@ -56,6 +56,7 @@ class Audit:
         self.fresh: dict[str, int] = {}  # rows written since the last look, by thing
         self.repeated: dict[tuple[str, str, str, str, str], int] = {}  # refusals that were told of already
         self.quota = Quota(TRIES, HOUR)
+        hub.on("thing forgotten", self.forgotten)
         hub.on("stopping", self.stop)
 
     def note(self, thing: Jid, who: str, way: str, what: str, outcome: str = DONE) -> None:
@@ -92,6 +93,9 @@ class Audit:
             thing, who, way, outcome, word = key
             what = f"{word}: {count} more times" if word != REST else f"and {count} more"
             self.write(thing, Line(time.time(), who, way, what, outcome))
+
+    def forgotten(self, thing):
+        self.database.write("DELETE FROM audit WHERE thing = ?", (thing.local,))
 
     def stop(self):
         for key in list(self.repeated):

@@ -47,6 +47,7 @@ class Grants:
         )
         self.access.grant(Grant(*row) for row in self.database.read("SELECT thing, right, who FROM grants"))
         hub.on("removed", self.removed)
+        hub.on("thing forgotten", self.forgotten)
 
     # Changing
 
@@ -108,6 +109,11 @@ class Grants:
         if grants:
             self.access.grant(self.access.grants.difference(grants))
             self.database.write("DELETE FROM grants WHERE who = ?", (account,))
+
+    def forgotten(self, thing):
+        """At what gets that name next nobody has rights of the one before."""
+        self.access.grant([each for each in self.access.grants if each.thing != thing.local])
+        self.database.write("DELETE FROM grants WHERE thing = ?", (thing.local,))
 
     def of(self, thing: Thing) -> list[Grant]:
         """What was granted at a thing, or at all."""

@@ -93,6 +93,7 @@ class History:
         changed = self.changed  # one for all things
         hub.on("thing", lambda thing: thing.on_change(changed))
         hub.on("thing gone", self.forget)
+        hub.on("thing forgotten", lambda thing: self.shelf.forget(thing.local))
         hub.on("started", self.start)
         hub.on("stopping", self.stop)
 

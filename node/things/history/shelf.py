@@ -91,6 +91,14 @@ class Shelf:
         self.series[thing, field] = self._last
         return self._last
 
+    def forget(self, thing: str) -> None:
+        """Nobody can ask for its values any more, which leave the disk when they are old, as all do. Raises StoreError.
+
+        Its series are not deleted: their numbers are not free before that.
+        """
+        for series in [each for each in self.series if each[0] == thing]:
+            self.database.write("UPDATE series SET thing = '', field = id WHERE id = ?", (self.series.pop(series),))
+
     def put(self, spans: list[tuple[int, Span]]) -> None:
         """Keeps spans of values, each with its series. Raises StoreError."""
         self.database.write_all(

@@ -87,6 +87,7 @@ class Watches:
         hub.on("thing gone", self.disappeared)
         hub.on("unfollowed", self.unfollowed)
         hub.on("removed", self.removed)
+        hub.on("thing forgotten", self.forgotten)
         hub.on("said", lambda thing, person: self.last.pop((thing, person), None))
         hub.on("stopping", self.stop)
 
@@ -202,6 +203,14 @@ class Watches:
                 self.forget(thing, watch)
         self.mutes = {key: until for key, until in self.mutes.items() if key[1] != account}
         self.database.write_all([(f"DELETE FROM {table} WHERE who = ?", (account,)) for table in ("watches", "mutes")])
+
+    def forgotten(self, thing):
+        """What gets that name next is watched by nobody."""
+        for watch in list(self.all(thing)):
+            self.forget(thing, watch)
+        self.mutes = {key: until for key, until in self.mutes.items() if key[0] != thing}
+        tables = ("watches", "mutes")
+        self.database.write_all([(f"DELETE FROM {table} WHERE thing = ?", (thing.local,)) for table in tables])
 
     def disappeared(self, thing):
         """It has been taken out of the configuration, often to be put in again with other options."""

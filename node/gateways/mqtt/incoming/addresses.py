@@ -76,24 +76,12 @@ class Addresses:
             self._keep(key, known[0], known[1], int(time.time()) or 1)
 
     async def forget(self, key: str) -> None:
-        """Keeps nothing of a thing that is not there; another may have its address. Raises StoreError.
-
-        Values that were kept nobody can ask for any more: they leave the disk when they are old, as all do.
-        """
+        """Keeps nothing of a thing that is not there; another may have its address. Raises StoreError."""
         hub, local = self._hub, self._kept[key][0]
-        jid, shelf = make(local, hub.host), hub.need("history").shelf
-        access, watches = hub.need("access"), hub.need("watches")
+        jid = make(local, hub.host)
         self._drop(key)
         hub.tell("removed", jid)  # its followers
-        access.grant([each for each in access.grants if each.thing != local])
-        for watch in list(watches.all(jid)):
-            watches.forget(jid, watch)
-        watches.mutes = {each: until for each, until in watches.mutes.items() if each[0] != jid}
-        for table in ("grants", "audit", "watches", "mutes"):
-            self._database.write(f"DELETE FROM {table} WHERE thing = ?", (local,))
-        for series in [each for each in shelf.series if each[0] == local]:
-            # Not deleted: its number is not free before its values are gone.
-            self._database.write("UPDATE series SET thing = '', field = id WHERE id = ?", (shelf.series.pop(series),))
+        hub.tell("thing forgotten", jid)
         hub.need("audit").note(make("hub", hub.host), hub.host, WAY, f"forget {local}")
         await hub.store.accounts.committed()
         await self._database.committed()
